@@ -1,0 +1,58 @@
+-- Who is calling. The JWT is checked by PostgREST; here its claims are read.
+
+create or replace function app.claims()
+returns jsonb
+language sql stable
+set search_path = ''
+return coalesce(nullif(current_setting('request.jwt.claims', true), ''), '{}')::jsonb;
+comment on function app.claims() is $$The claims of the caller's JWT
+
+An empty object without one.$$;
+grant execute on function app.claims() to anon, authenticated, service_role;
+
+create or replace function app.current_user_id()
+returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    v_claims constant text := nullif(current_setting('request.jwt.claims', true), '');
+    v_subject text;
+begin
+    if v_claims is null then
+        return null;
+    end if;
+    v_subject := v_claims::jsonb ->> 'sub';
+    if v_subject ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$' then
+        return v_subject::uuid;
+    end if;
+    -- Issuers that do not use UUIDs (auth0|123, user_2ab): a stable one is derived from issuer and subject.
+    return encode(
+        substring(
+            sha256(convert_to((v_claims::jsonb ->> 'iss') || '|' || nullif(v_subject, ''), 'utf8'))
+            for 16),
+        'hex')::uuid;
+end;
+$$;
+comment on function app.current_user_id() is $$The caller's id, or null
+
+The `sub` of the JWT when it is a UUID; otherwise a UUID derived from `iss` and `sub`, so that any issuer works (such tokens must carry `iss`).$$;
+grant execute on function app.current_user_id() to anon, authenticated, service_role;
+
+create or replace function app.require_claimed_user()
+returns uuid
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    v_user_id constant uuid := app.current_user_id();
+begin
+    if v_user_id is null then
+        perform app.fail(401, 'login_required', 'Please sign in first.', 'The call carries no token with a subject.');
+    end if;
+    return v_user_id;
+end;
+$$;
+comment on function app.require_claimed_user() is $$The caller's id, or 401
+
+Errors: 401 login_required.$$;

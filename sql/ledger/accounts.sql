@@ -1,0 +1,69 @@
+-- Accounts: which are guarded, and how one is opened.
+
+create or replace function ledger.platform_id()
+returns uuid
+language sql immutable parallel safe
+set search_path = ''
+return '00000000-0000-0000-0000-000000000000'::uuid;
+comment on function ledger.platform_id() is $$The owner of the platform's own accounts$$;
+grant execute on function ledger.platform_id() to anon, authenticated, service_role;
+
+create or replace function ledger.guarded_kinds()
+returns text[]
+language sql immutable parallel safe
+set search_path = ''
+return array['wallet'];
+comment on function ledger.guarded_kinds() is $$The kinds of account that may never go below zero
+
+Their balance is kept in the account's row, which is locked by every movement. All other kinds are open: a sale never touches their row.$$;
+
+create or replace function ledger.asset_of(kind text)
+returns text
+language sql immutable parallel safe
+set search_path = ''
+return case
+    when asset_of.kind in ('wallet', 'issued', 'redeemed', 'expired') then 'credit'
+    when asset_of.kind in ('earnings', 'royalties') then 'usd'
+end;
+comment on function ledger.asset_of(text) is $$What an account of this kind holds
+
+credit: wallet (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings (a creator's), royalties (the platform's).$$;
+
+create or replace function ledger.open_account(owner_id uuid, kind text)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+    insert into ledger.accounts (owner_id, kind, asset, is_guarded)
+    values (
+        open_account.owner_id, open_account.kind, ledger.asset_of(open_account.kind),
+        open_account.kind = any (ledger.guarded_kinds()))
+    on conflict do nothing;
+end;
+$$;
+comment on function ledger.open_account(uuid, text) is $$Open an account if it is not open yet$$;
+
+create or replace function ledger.lock_wallet(owner_id uuid)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+    v_balance bigint;
+begin
+    select a.balance into v_balance
+    from ledger.accounts as a
+    where a.owner_id = lock_wallet.owner_id and a.kind = 'wallet'
+    for no key update;
+    if not found then
+        perform app.ensure_profile(lock_wallet.owner_id);
+        perform ledger.open_account(lock_wallet.owner_id, 'wallet');
+        return ledger.lock_wallet(lock_wallet.owner_id);
+    end if;
+    return v_balance;
+end;
+$$;
+comment on function ledger.lock_wallet(uuid) is $$Begin a person's money call: lock the wallet, make it on first use
+
+The first lock of every movement of credits; calls of one person wait here for each other, so what follows sees what the call before did. Returns the balance in credits.$$;

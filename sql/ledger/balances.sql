@@ -1,0 +1,118 @@
+-- Balances of open accounts: folded total plus what came since.
+
+create or replace function ledger.next_position()
+returns bigint
+language sql stable
+set search_path = ''
+return (
+    select s.position_offset + pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    from ledger.fold_state as s
+);
+comment on function ledger.next_position() is $$A position that no movement has reached yet$$;
+
+create or replace function ledger.settled_position()
+returns bigint
+language sql stable
+set search_path = ''
+return (
+    select s.position_offset + pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    from ledger.fold_state as s
+);
+comment on function ledger.settled_position() is $$Every movement below this position is final
+
+It is the oldest transaction still running: whatever has a lower number has committed and is visible, or never will be. No clock is involved.$$;
+
+create or replace function ledger.folded_position()
+returns bigint
+language sql stable
+set search_path = ''
+return (
+    select case when s.position <= ledger.next_position() then s.position else -1 end
+    from ledger.fold_state as s
+);
+comment on function ledger.folded_position() is $$Open accounts hold every movement below this position, or -1 when they cannot be trusted
+
+A position from the future means a restore into another cluster: balances are then summed from the movements until ledger.fold() has set it right.$$;
+
+create or replace function ledger.balance(owner_id uuid, kind text)
+returns bigint
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    v_account ledger.accounts;
+    v_from bigint;
+begin
+    select a.* into v_account
+    from ledger.accounts as a
+    where a.owner_id = balance.owner_id and a.kind = balance.kind;
+    if v_account.is_guarded then
+        return v_account.balance;
+    end if;
+    v_from := ledger.folded_position();
+    if balance.kind = 'earnings' then
+        return case when v_from < 0 then 0 else coalesce(v_account.balance, 0) end
+            + (select coalesce(sum(t.amount), 0)
+                from ledger.transfers as t
+                where t.credit_owner_id = balance.owner_id and t.credit_kind = 'earnings' and t.position >= v_from)
+            - (select coalesce(sum(t.amount), 0)
+                from ledger.transfers as t
+                where t.debit_owner_id = balance.owner_id and t.debit_kind = 'earnings' and t.position >= v_from);
+    end if;
+    return case when v_from < 0 then 0 else coalesce(v_account.balance, 0) end
+        + (select coalesce(sum(t.amount), 0)
+            from ledger.transfers as t
+            where t.credit_owner_id = balance.owner_id and t.credit_kind = balance.kind and t.position >= v_from)
+        - (select coalesce(sum(t.amount), 0)
+            from ledger.transfers as t
+            where t.debit_owner_id = balance.owner_id and t.debit_kind = balance.kind and t.position >= v_from);
+end;
+$$;
+comment on function ledger.balance(uuid, text) is $$The balance of an account now
+
+Credits less debits: whole credits, or micro-dollars. An account that was never used has 0.$$;
+
+create or replace function ledger.balance_at(owner_id uuid, kind text, at timestamptz)
+returns bigint
+language sql stable
+set search_path = ''
+return (
+    select coalesce(sum(
+        case when t.credit_owner_id = balance_at.owner_id and t.credit_kind = balance_at.kind then t.amount else 0 end
+        - case when t.debit_owner_id = balance_at.owner_id and t.debit_kind = balance_at.kind then t.amount else 0 end
+    ), 0)::bigint
+    from ledger.transfers as t
+    where t.created_at <= balance_at.at
+        and (
+            (t.credit_owner_id = balance_at.owner_id and t.credit_kind = balance_at.kind)
+            or (t.debit_owner_id = balance_at.owner_id and t.debit_kind = balance_at.kind)
+        )
+        and (balance_at.kind <> 'wallet' or t.book_id = balance_at.owner_id)
+);
+comment on function ledger.balance_at(uuid, text, timestamptz) is $$The balance of an account at a time in the past
+
+Summed from the movements: as exact as today's, and as slow as the history is long.$$;
+
+create or replace function ledger.lifetime_earned(owner_id uuid)
+returns bigint
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    v_from constant bigint := ledger.folded_position();
+begin
+    return (
+        select coalesce(sum(a.credited), 0)
+        from ledger.accounts as a
+        where v_from >= 0 and a.owner_id = lifetime_earned.owner_id and a.kind = 'earnings')
+    + (
+        select coalesce(sum(t.amount), 0)
+        from ledger.transfers as t
+        where t.credit_owner_id = lifetime_earned.owner_id and t.credit_kind = 'earnings' and t.position >= v_from)
+    - (
+        select coalesce(sum(t.amount), 0)
+        from ledger.transfers as t
+        where t.debit_owner_id = lifetime_earned.owner_id and t.debit_kind = 'earnings' and t.kind = 'clawback');
+end;
+$$;
+comment on function ledger.lifetime_earned(uuid) is $$Everything a creator ever earned, less what was taken back, in micro-dollars$$;

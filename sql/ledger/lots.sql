@@ -1,0 +1,151 @@
+-- Lots: where credits came from, and which of them a transaction used up.
+
+create or replace function ledger.available_credits(owner_id uuid)
+returns bigint
+language sql stable
+set search_path = ''
+return (
+    select coalesce(sum(l.remaining), 0)::bigint
+    from ledger.lots as l
+    where l.book_id = available_credits.owner_id
+        and not l.is_spent
+        and (l.expires_at is null or l.expires_at > now())
+);
+comment on function ledger.available_credits(uuid) is $$What a person can spend now, in credits
+
+The wallet's balance less what has expired and was not swept yet.$$;
+
+create or replace function ledger.draw_lots(book_id uuid, transaction_id uuid, credits bigint)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+    v_lot record;
+    v_missing bigint := draw_lots.credits;
+    v_credits bigint;
+    v_value bigint;
+    v_total_value bigint := 0;
+begin
+    for v_lot in
+        select l.id, l.credits, l.remaining, l.paid_microdollars
+        from ledger.lots as l
+        where l.book_id = draw_lots.book_id
+            and not l.is_spent
+            and (l.expires_at is null or l.expires_at > now())
+        order by l.expires_at, l.id
+    loop
+        v_credits := least(v_lot.remaining, v_missing);
+        v_value := ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_credits, v_lot.credits);
+        with drawn as (
+            update ledger.lots as l
+            set remaining = l.remaining - v_credits
+            where l.book_id = draw_lots.book_id and l.id = v_lot.id
+            returning l.id
+        )
+        insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
+        select draw_lots.book_id, draw_lots.transaction_id, d.id, v_credits, v_value
+        from drawn as d;
+        v_missing := v_missing - v_credits;
+        v_total_value := v_total_value + v_value;
+        exit when v_missing = 0;
+    end loop;
+    if v_missing > 0 then
+        perform app.fail(
+            402, 'insufficient_credits', 'Not enough credits.',
+            format('This costs %s credits; you have %s.', draw_lots.credits, draw_lots.credits - v_missing));
+    end if;
+    return v_total_value;
+end;
+$$;
+comment on function ledger.draw_lots(uuid, uuid, bigint) is $$Take credits from a person's lots: soonest to expire first, then oldest
+
+The caller holds the wallet's lock. Returns what was paid for these credits, in micro-dollars. Errors: 402 insufficient_credits.$$;
+
+create or replace function ledger.portion(whole bigint, before bigint, part bigint, parts bigint)
+returns bigint
+language sql immutable parallel safe
+set search_path = ''
+return (
+    div(portion.whole::numeric * (portion.before + portion.part), portion.parts)
+    - div(portion.whole::numeric * portion.before, portion.parts)
+)::bigint;
+comment on function ledger.portion(bigint, bigint, bigint, bigint) is $$The share of `whole` that goes with the next `part` of `parts`, when `before` are gone already
+
+Cumulative, so that the portions of all parts add up to the whole exactly, whatever the steps.$$;
+
+create or replace function ledger.grant_credits(
+    owner_id uuid, credits bigint, source text, paid_microdollars bigint default 0,
+    expires_at timestamptz default null, reference_type text default null, reference_id uuid default null)
+returns ledger.receipt
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+    v_receipt ledger.receipt;
+begin
+    v_receipt.balance_after := ledger.lock_wallet(grant_credits.owner_id) + grant_credits.credits;
+    v_receipt.transaction_id := app.new_id();
+    v_receipt.earned_microdollars := 0;
+    insert into ledger.lots (book_id, transaction_id, credits, remaining, paid_microdollars, source, expires_at)
+    values (
+        grant_credits.owner_id, v_receipt.transaction_id, grant_credits.credits, grant_credits.credits,
+        grant_credits.paid_microdollars, grant_credits.source, grant_credits.expires_at);
+    perform ledger.post(
+        grant_credits.owner_id, v_receipt.transaction_id,
+        array[ledger.posting(
+            grant_credits.source, 'credit', ledger.platform_id(), 'issued', grant_credits.owner_id, 'wallet',
+            grant_credits.credits, grant_credits.reference_type, grant_credits.reference_id)]);
+    return v_receipt;
+end;
+$$;
+comment on function ledger.grant_credits(uuid, bigint, text, bigint, timestamptz, text, uuid) is $$Put new credits into a wallet, as one lot
+
+`source` is purchase, bonus, grant or allowance; `paid_microdollars` what was paid for the whole lot.$$;
+
+create or replace function ledger.expire_lots(batch integer default 1000)
+returns bigint
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+    v_book_id uuid;
+    v_lot record;
+    v_transaction_id uuid;
+    v_expired bigint := 0;
+begin
+    for v_book_id in
+        select distinct l.book_id
+        from ledger.lots as l
+        where not l.is_spent and l.expires_at <= now()
+        order by l.book_id
+        limit expire_lots.batch
+    loop
+        perform ledger.lock_wallet(v_book_id);
+        for v_lot in
+            update ledger.lots as l
+            set remaining = 0, withdrawn = l.withdrawn + o.remaining
+            from ledger.lots as o
+            where l.book_id = v_book_id and o.book_id = v_book_id and o.id = l.id
+                and not l.is_spent and l.expires_at <= now()
+            returning l.id, o.remaining, l.credits, l.paid_microdollars
+        loop
+            v_transaction_id := app.new_id();
+            insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
+            values (
+                v_book_id, v_transaction_id, v_lot.id, v_lot.remaining,
+                ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_lot.remaining, v_lot.credits));
+            perform ledger.post(
+                v_book_id, v_transaction_id,
+                array[ledger.posting(
+                    'expiry', 'credit', v_book_id, 'wallet', ledger.platform_id(), 'expired',
+                    v_lot.remaining, 'lot', v_lot.id)]);
+            v_expired := v_expired + v_lot.remaining;
+        end loop;
+    end loop;
+    return v_expired;
+end;
+$$;
+comment on function ledger.expire_lots(integer) is $$Take lapsed credits out of the wallets, for up to so many people
+
+Wallets already show and spend without them; this posts the movement. Returns the credits that lapsed. The worker calls it.$$;

@@ -1,0 +1,35 @@
+-- A person sees the movements of their own book and those of their earnings.
+-- The plain stable call becomes the index condition (and Citus accepts it).
+
+drop policy if exists accounts_select_owner on ledger.accounts;
+create policy accounts_select_owner on ledger.accounts
+for select to authenticated using (owner_id = app.current_user_id());
+drop policy if exists accounts_select_service on ledger.accounts;
+create policy accounts_select_service on ledger.accounts
+for select to service_role using (true);
+grant select on ledger.accounts to authenticated, service_role;
+
+drop policy if exists transfers_select_owner on ledger.transfers;
+create policy transfers_select_owner on ledger.transfers
+for select to authenticated using (
+    book_id = app.current_user_id()
+    or (credit_kind = 'earnings' and credit_owner_id = app.current_user_id())
+    or (debit_kind = 'earnings' and debit_owner_id = app.current_user_id())
+);
+drop policy if exists transfers_select_service on ledger.transfers;
+create policy transfers_select_service on ledger.transfers
+for select to service_role using (true);
+grant select on ledger.transfers to authenticated, service_role;
+
+drop policy if exists lots_select_owner on ledger.lots;
+create policy lots_select_owner on ledger.lots
+for select to authenticated using (book_id = app.current_user_id());
+drop policy if exists lots_select_service on ledger.lots;
+create policy lots_select_service on ledger.lots
+for select to service_role using (true);
+grant select on ledger.lots to authenticated, service_role;
+
+drop policy if exists seals_select_service on ledger.seals;
+create policy seals_select_service on ledger.seals
+for select to service_role using (true);
+grant select on ledger.seals to service_role;

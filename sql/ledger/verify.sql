@@ -1,0 +1,254 @@
+-- One call proves all invariants. Every function named check_... that returns ledger.violation belongs to it.
+
+create or replace function ledger.check_guarded_balances()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'guarded_balance', format('%s %s', owner_id, kind),
+        format('the account says %s, its movements %s', coalesce(a.balance::text, 'nothing'), coalesce(m.balance, 0))
+    from (select a.owner_id, a.kind, a.balance from ledger.accounts as a where a.is_guarded) as a
+    full join (
+        select s.owner_id, s.kind, sum(s.amount)::bigint as balance
+        from ledger.transfers as t
+        cross join lateral (
+            values (t.debit_owner_id, t.debit_kind, -t.amount), (t.credit_owner_id, t.credit_kind, t.amount)
+        ) as s (owner_id, kind, amount)
+        where s.kind = any (ledger.guarded_kinds())
+        group by s.owner_id, s.kind
+    ) as m using (owner_id, kind)
+    where a.balance is distinct from coalesce(m.balance, 0);
+end;
+comment on function ledger.check_guarded_balances() is $$A wallet holds the sum of its movements$$;
+
+create or replace function ledger.check_open_balances()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'open_balance', format('%s %s', owner_id, kind),
+        format('folded %s, movements below the fold %s', coalesce(a.balance, 0), coalesce(m.balance, 0))
+    from (select a.owner_id, a.kind, a.balance, a.credited from ledger.accounts as a where not a.is_guarded) as a
+    full join (
+        select o.owner_id, o.kind, o.balance, o.credited
+        from ledger.open_totals(0, (select ledger.folded_position())) as o
+    ) as m using (owner_id, kind)
+    where ledger.folded_position() >= 0
+        and (coalesce(a.balance, 0), coalesce(a.credited, 0))
+        is distinct from (coalesce(m.balance, 0), coalesce(m.credited, 0));
+end;
+comment on function ledger.check_open_balances() is $$A folded total holds every movement below the fold$$;
+
+create or replace function ledger.check_assets()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'account_asset', format('%s %s', a.owner_id, a.kind),
+        format('holds %s, guarded %s', a.asset, a.is_guarded)
+    from ledger.accounts as a
+    where a.asset is distinct from ledger.asset_of(a.kind)
+        or a.is_guarded is distinct from (a.kind = any (ledger.guarded_kinds()));
+end;
+comment on function ledger.check_assets() is $$An account holds the asset of its kind$$;
+
+create or replace function ledger.check_lots()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'lot_draws', format('%s lot %s', l.book_id, l.id),
+        format('%s of %s credits gone, draws say %s', l.credits - l.remaining, l.credits, coalesce(d.credits, 0))
+    from ledger.lots as l
+    left join (
+        select d.book_id, d.lot_id, sum(d.credits) as credits, sum(d.value_microdollars) as value
+        from ledger.draws as d
+        group by d.book_id, d.lot_id
+    ) as d on d.book_id = l.book_id and d.lot_id = l.id
+    where l.credits - l.remaining <> coalesce(d.credits, 0)
+        or ledger.portion(l.paid_microdollars, 0, l.credits - l.remaining, l.credits) <> coalesce(d.value, 0)
+    union all
+    select 'wallet_lots', owner_id::text, format('wallet %s, lots %s', coalesce(a.balance, 0), coalesce(l.remaining, 0))
+    from (select a.owner_id, a.balance from ledger.accounts as a where a.kind = 'wallet') as a
+    full join (
+        select l.book_id as owner_id, sum(l.remaining) as remaining from ledger.lots as l group by l.book_id
+    ) as l using (owner_id)
+    where coalesce(a.balance, 0) <> coalesce(l.remaining, 0);
+end;
+comment on function ledger.check_lots() is $$Lots, draws and wallets tell the same story$$;
+
+create or replace function ledger.check_transactions()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    -- Out of a wallet: the draws; into a wallet: the lots.
+    select 'transaction_credits', format('%s transaction %s', book_id, transaction_id),
+        format('%s credits out and %s in, draws %s and lots %s', t.spent, t.received, d.credits, l.credits)
+    from (
+        select t.book_id, t.transaction_id,
+            coalesce(sum(t.amount) filter (where t.debit_kind = 'wallet'), 0) as spent,
+            coalesce(sum(t.amount) filter (where t.credit_kind = 'wallet'), 0) as received
+        from ledger.transfers as t
+        where t.asset = 'credit'
+        group by t.book_id, t.transaction_id
+    ) as t
+    full join (
+        select d.book_id, d.transaction_id, sum(d.credits) as credits
+        from ledger.draws as d group by d.book_id, d.transaction_id
+    ) as d using (book_id, transaction_id)
+    full join (
+        select l.book_id, l.transaction_id, sum(l.credits) as credits
+        from ledger.lots as l group by l.book_id, l.transaction_id
+    ) as l using (book_id, transaction_id)
+    where coalesce(t.spent, 0) <> coalesce(d.credits, 0) or coalesce(t.received, 0) <> coalesce(l.credits, 0);
+end;
+comment on function ledger.check_transactions() is $$Every credit that moved left a lot or made one$$;
+
+create or replace function ledger.check_earnings()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'earnings_of_sale', format('%s transaction %s', e.book_id, e.transaction_id),
+        format('creators got %s micro-dollars of a sale of %s credits at %s', e.amount, s.amount, e.credit_value)
+    from (
+        select t.book_id, t.transaction_id, sum(t.amount) as amount, max(t.credits) as credits,
+            max(t.credit_value) as credit_value, max(t.creator_basis_points) as creator_basis_points,
+            sum(t.split_basis_points) as splits
+        from ledger.transfers as t
+        where t.kind = 'earning'
+        group by t.book_id, t.transaction_id
+    ) as e
+    left join ledger.transfers as s
+        on s.book_id = e.book_id and s.transaction_id = e.transaction_id and s.kind = 'spend'
+    where s.amount is distinct from e.credits
+        or e.amount < div(e.credits::numeric * e.credit_value * e.creator_basis_points, 10000)
+        or e.amount > div(e.credits::numeric * (e.credit_value + 1) * e.creator_basis_points, 10000)
+        or e.splits > 10000;
+end;
+comment on function ledger.check_earnings() is $$The creators of a sale got their part, by the rates stored with it$$;
+
+create or replace function ledger.check_reversals()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'reversal', format('%s transfer %s', r.book_id, r.reverses_id),
+        format('%s came back of %s', r.amount, coalesce(o.amount::text, 'a movement that is not there'))
+    from (
+        select t.book_id, t.reverses_id, sum(t.amount) as amount
+        from ledger.transfers as t
+        where t.reverses_id is not null
+        group by t.book_id, t.reverses_id
+    ) as r
+    left join ledger.transfers as o on o.book_id = r.book_id and o.id = r.reverses_id
+    where o.amount is null or r.amount > o.amount;
+end;
+comment on function ledger.check_reversals() is $$No more comes back than went$$;
+
+create or replace function ledger.check_statements()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'balance_after', format('%s transfer %s', s.book_id, s.id),
+        format('says %s after, should be %s', s.balance_after, s.running)
+    from (
+        select t.book_id, t.id, t.balance_after,
+            sum(case when t.credit_kind = 'wallet' then t.amount else -t.amount end)
+                over (partition by t.book_id order by t.id) as running
+        from ledger.transfers as t
+        where t.asset = 'credit' and (t.debit_kind = 'wallet' or t.credit_kind = 'wallet')
+    ) as s
+    where s.balance_after is distinct from s.running;
+end;
+comment on function ledger.check_statements() is $$A wallet's statement adds up line by line$$;
+
+create or replace function ledger.check_seals()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'seal', format('seal %s', s.number),
+        case
+            when d.digest <> s.digest or d.transfers <> s.transfers
+                then format('holds %s movements, sealed were %s: a sealed row was changed, added or removed', d.transfers, s.transfers)
+            else 'the chain is broken before this link'
+        end
+    from (
+        select s.*,
+            coalesce(lag(s.chain) over (order by s.number), ''::bytea) as chain_before,
+            coalesce(lag(s.to_position) over (order by s.number), 0) as position_before,
+            row_number() over (order by s.number) as place
+        from ledger.seals as s
+    ) as s
+    cross join lateral ledger.digest(s.from_position, s.to_position) as d
+    where d.digest <> s.digest
+        or d.transfers <> s.transfers
+        or s.chain <> sha256(s.chain_before || s.digest)
+        or s.from_position <> s.position_before
+        or s.number <> s.place;
+end;
+comment on function ledger.check_seals() is $$Nothing that was sealed has changed$$;
+
+create or replace function ledger.check_partitions()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'default_partition', 'ledger.transfers_default',
+        format('%s movements have no partition of their own: run ledger.ensure_partitions() ahead of time', count(*))
+    from ledger.transfers_default as t
+    having count(*) > 0;
+end;
+comment on function ledger.check_partitions() is $$Every month has its partition$$;
+
+create or replace function ledger.check_restore()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'restored', 'ledger.fold_state',
+        'this database was restored into another cluster: run `infinite-pages migrate` before the next sale'
+    where ledger.folded_position() < 0;
+end;
+comment on function ledger.check_restore() is $$Positions fit this cluster$$;
+
+create or replace function ledger.check_guards()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'trigger_disabled', format('%s on %s', t.tgname, t.tgrelid::regclass), 'an append-only guard is switched off'
+    from pg_catalog.pg_trigger as t
+    inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+    where p.proname = 'refuse_change' and t.tgenabled not in ('O', 'A');
+end;
+comment on function ledger.check_guards() is $$The append-only guards are on$$;
+
+create or replace function ledger.verify()
+returns setof ledger.violation
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+    v_check regproc;
+begin
+    for v_check in
+        select p.oid::regproc
+        from pg_catalog.pg_proc as p
+        inner join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+        where n.nspname in ('ledger', 'app')
+            and p.proname like 'check\_%'
+            and p.prorettype = 'ledger.violation'::regtype
+            and p.pronargs = 0
+        order by n.nspname desc, p.proname
+    loop
+        return query execute format('select * from %s()', v_check);
+    end loop;
+end;
+$$;
+comment on function ledger.verify() is $$Prove every invariant; each violation is a row, an empty answer means all is well
+
+One snapshot, so it can run beside traffic. It reads everything: minutes on a large ledger.$$;

@@ -1,0 +1,170 @@
+-- Buying chapters, bundles and premium unlocks.
+
+create or replace function app.purchase_story(
+    story_id uuid, purchase_type text, chapters integer[], max_credits bigint, idempotency_key text)
+returns app.purchase_answer
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+    v_reader_id constant uuid := app.require_claimed_user();
+    v_key constant text := ledger.request_key(purchase_story.idempotency_key);
+    v_arguments jsonb;
+    v_first_answer jsonb;
+    v_quote record;
+    v_receipt ledger.receipt;
+    v_answer app.purchase_answer;
+begin
+    perform app.check_purchase(purchase_story.purchase_type, purchase_story.chapters);
+    if purchase_story.max_credits < 0 then
+        perform app.fail(400, 'invalid_max_credits', 'The most you will pay cannot be negative.');
+    end if;
+    -- From here on this reader's calls come one after the other.
+    v_answer.balance := ledger.lock_wallet(v_reader_id);
+    if v_key is not null then
+        v_arguments := jsonb_build_array(
+            purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters, purchase_story.max_credits);
+        v_first_answer := ledger.replay(v_reader_id, v_key, 'purchase_story', v_arguments);
+        if v_first_answer is not null then
+            return jsonb_populate_record(null::app.purchase_answer, v_first_answer);
+        end if;
+    end if;
+
+    select q.* into v_quote
+    from app.story_quote(v_reader_id, purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters) as q;
+    if not v_quote.may_buy then
+        perform app.fail(404, 'story_not_found', 'There is no such story on sale.');
+    end if;
+    if v_quote.cost > purchase_story.max_credits then
+        perform app.fail(
+            409, 'price_changed', 'This costs more than you agreed to pay.',
+            format('It costs %s credits; you agreed to at most %s. Ask for a new quote.', v_quote.cost, purchase_story.max_credits));
+    end if;
+    if purchase_story.purchase_type = 'bundle' and cardinality(v_quote.new_chapters) = 1 then
+        perform app.fail(
+            422, 'bundle_too_small', 'A bundle needs at least two chapters that you do not own yet.',
+            format('Buy chapter %s by itself.', v_quote.new_chapters[1]));
+    end if;
+
+    if v_quote.cost > 0 then
+        v_receipt := ledger.spend_credits(
+            v_reader_id, v_quote.cost, v_quote.creator_basis_points, v_quote.splits,
+            'story_' || purchase_story.purchase_type, purchase_story.story_id);
+        v_answer.balance := v_receipt.balance_after;
+        insert into app.story_purchases (
+            user_id, story_id, creator_id, transaction_id, purchase_type, chapters_unlocked, credits_spent,
+            earned_microdollars)
+        values (
+            v_reader_id, purchase_story.story_id, v_quote.author_id, v_receipt.transaction_id,
+            purchase_story.purchase_type, v_quote.new_chapters, v_quote.cost, v_receipt.earned_microdollars)
+        returning id into v_answer.purchase_id;
+    end if;
+    if cardinality(v_quote.new_chapters) > 0 then
+        insert into app.story_entitlements as e (user_id, story_id, chapter_number, purchase_id)
+        select v_reader_id, purchase_story.story_id, n, v_answer.purchase_id
+        from unnest(v_quote.new_chapters) as n
+        on conflict on constraint story_entitlements_pkey do update
+        set purchase_id = excluded.purchase_id, revoked_at = null;
+    end if;
+
+    v_answer.story_id := purchase_story.story_id;
+    v_answer.purchase_type := purchase_story.purchase_type;
+    v_answer.chapters_unlocked := v_quote.new_chapters;
+    v_answer.credits_spent := v_quote.cost;
+    v_answer.already_owned := cardinality(v_quote.new_chapters) = 0;
+    v_answer.message := case
+        when v_answer.already_owned then 'You can read this already; nothing was charged.'
+        else 'Enjoy your reading.' end;
+    if v_key is not null then
+        perform ledger.remember(v_reader_id, v_key, 'purchase_story', v_arguments, to_jsonb(v_answer));
+    end if;
+    return v_answer;
+end;
+$$;
+comment on function app.purchase_story(uuid, text, integer[], bigint, text) is $$Buy what the caller does not own yet, at the price computed here
+
+Locks the caller's wallet and nobody else's rows. Errors: see api.purchase_story.$$;
+grant execute on function app.purchase_story(uuid, text, integer[], bigint, text) to authenticated, service_role;
+
+create or replace function app.refund_story_purchase(
+    user_id uuid, purchase_id uuid, reason text, credits bigint, idempotency_key text)
+returns ledger.receipt
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+    v_reason constant text := app.require_text(refund_story_purchase.reason, 'reason', 500);
+    v_key constant text := ledger.request_key(refund_story_purchase.idempotency_key);
+    v_arguments constant jsonb := jsonb_build_array(
+        refund_story_purchase.purchase_id, v_reason, refund_story_purchase.credits);
+    v_purchase app.story_purchases;
+    v_receipt ledger.receipt;
+    v_answer jsonb;
+begin
+    select p.* into v_purchase
+    from app.story_purchases as p
+    where p.user_id = refund_story_purchase.user_id and p.id = refund_story_purchase.purchase_id;
+    if not found then
+        perform app.fail(404, 'purchase_not_found', 'There is no such purchase.');
+    end if;
+    perform ledger.lock_wallet(v_purchase.user_id);
+    v_answer := ledger.replay(v_purchase.user_id, v_key, 'refund_story_purchase', v_arguments);
+    if v_answer is not null then
+        return jsonb_populate_record(null::ledger.receipt, v_answer);
+    end if;
+    v_receipt := ledger.reverse(v_purchase.user_id, v_purchase.transaction_id, refund_story_purchase.credits);
+    if ledger.is_reversed(v_purchase.user_id, v_purchase.transaction_id) then
+        update app.story_entitlements as e
+        set revoked_at = now()
+        where e.user_id = v_purchase.user_id and e.story_id = v_purchase.story_id and e.purchase_id = v_purchase.id;
+    end if;
+    perform app.audit(
+        'refund_story_purchase', v_purchase.id::text,
+        jsonb_build_object(
+            'user_id', v_purchase.user_id, 'credits', refund_story_purchase.credits, 'reason', v_reason,
+            'transaction_id', v_receipt.transaction_id));
+    if v_key is not null then
+        perform ledger.remember(
+            v_purchase.user_id, v_key, 'refund_story_purchase', v_arguments, to_jsonb(v_receipt));
+    end if;
+    return v_receipt;
+end;
+$$;
+comment on function app.refund_story_purchase(uuid, uuid, text, bigint, text) is $$Give credits of a story purchase back, and take the creators' part back
+
+`credits` null: all that is left. When everything came back, what it unlocked is closed again. On record in the audit log. Errors: 400 text_required, 404 purchase_not_found, 409 already_reversed, 409 idempotency_mismatch, 422 reversal_too_large.$$;
+grant execute on function app.refund_story_purchase(uuid, uuid, text, bigint, text) to service_role;
+
+create or replace function app.check_story_purchases()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'story_purchase', format('%s purchase %s', p.user_id, p.id),
+        format('%s credits, its transaction says %s', p.credits_spent, coalesce(t.amount::text, 'nothing'))
+    from app.story_purchases as p
+    left join ledger.transfers as t
+        on t.book_id = p.user_id and t.transaction_id = p.transaction_id and t.kind = 'spend'
+    where t.amount is distinct from p.credits_spent
+    union all
+    select 'story_purchase_story', format('%s purchase %s', p.user_id, p.id), 'its story is not there'
+    from app.story_purchases as p
+    where not exists (select from app.stories as s where s.id = p.story_id)
+    union all
+    select 'story_sale_without_purchase', format('%s transaction %s', t.book_id, t.transaction_id),
+        format('%s credits were spent and no purchase says on what', t.amount)
+    from ledger.transfers as t
+    where t.kind = 'spend' and t.reference_type like 'story\_%'
+        and not exists (
+            select from app.story_purchases as p
+            where p.user_id = t.book_id and p.transaction_id = t.transaction_id)
+    union all
+    select 'story_entitlement', format('%s purchase %s', p.user_id, p.id), format('chapter %s was paid for and cannot be read', n)
+    from app.story_purchases as p
+    cross join lateral unnest(p.chapters_unlocked) as n
+    where not exists (
+            select from app.story_entitlements as e
+            where e.user_id = p.user_id and e.story_id = p.story_id and e.chapter_number = n and e.revoked_at is null)
+        and not ledger.is_reversed(p.user_id, p.transaction_id);
+end;
+comment on function app.check_story_purchases() is $$Every purchase was paid, every payment has its purchase, and what was paid for can be read$$;
