@@ -58,8 +58,8 @@ do $$
 begin
     if current_setting('server_version_num')::integer >= 180000 then
         create function app.new_id() returns uuid
-        language sql volatile set search_path = ''
-        return uuidv7();
+        language plpgsql volatile set search_path = ''
+        as 'begin return uuidv7(); end';
     else
         create function app.new_id() returns uuid
         language sql volatile set search_path = ''

@@ -1,5 +1,6 @@
 drop type ledger.violation cascade;
 drop type ledger.receipt cascade;
+drop type ledger.rates cascade;
 drop type ledger.split cascade;
 drop type ledger.posting cascade;
 drop table ledger.seals cascade;
@@ -9,3 +10,7 @@ drop table ledger.draws cascade;
 drop table ledger.lots cascade;
 drop table ledger.transfers cascade;
 drop table ledger.accounts cascade;
+drop domain ledger.lot_source cascade;
+drop domain ledger.transfer_kind cascade;
+drop domain ledger.remainder cascade;
+drop domain ledger.amount cascade;

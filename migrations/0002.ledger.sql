@@ -3,6 +3,21 @@
 
 set local role app_owner;
 
+-- Checks of single columns are domains where every sale passes: a domain's check is parsed once
+-- a session, a table's once a statement.
+create domain ledger.amount as bigint constraint amount_positive check (value > 0);
+comment on domain ledger.amount is 'What moves: whole credits or tokens, or micro-dollars.';
+create domain ledger.remainder as bigint constraint remainder_not_negative check (value >= 0);
+comment on domain ledger.remainder is 'What is left, or gone, of something: never below zero.';
+create domain ledger.transfer_kind as text constraint transfer_kind_known check (
+    value in ('purchase', 'bonus', 'grant', 'allowance', 'spend', 'earning', 'refund', 'clawback', 'expiry')
+);
+comment on domain ledger.transfer_kind is 'Why something moved.';
+create domain ledger.lot_source as text constraint lot_source_known check (
+    value in ('purchase', 'bonus', 'grant', 'allowance', 'refund')
+);
+comment on domain ledger.lot_source is 'Where the credits of a lot came from.';
+
 create table ledger.accounts (
     owner_id uuid not null,
     kind text not null,
@@ -11,11 +26,10 @@ create table ledger.accounts (
     balance bigint not null default 0,
     credited bigint not null default 0,
     created_at timestamptz not null default now(),
-    primary key (owner_id, kind),
-    constraint accounts_asset check (asset in ('credit', 'token', 'usd')),
+    primary key (owner_id, kind, asset),
     constraint accounts_never_below_zero check (not is_guarded or balance >= 0)
 ) with (fillfactor = 60);
-comment on table ledger.accounts is 'An account is an owner and a kind. Guarded ones (wallets) keep their balance here with every movement; open ones (earnings, platform) keep the total folded so far, see ledger.balance().';
+comment on table ledger.accounts is 'An account is an owner, a kind and an asset. Guarded ones (wallets) keep their balance here with every movement; open ones (earnings, platform) keep the total folded so far, see ledger.balance().';
 comment on column ledger.accounts.owner_id is 'A person, or the platform: 00000000-0000-0000-0000-000000000000.';
 
 comment on column ledger.accounts.credited is 'Open accounts only: everything that came in so far, folded like the balance.';
@@ -30,7 +44,7 @@ create table ledger.transfers (
     position bigint not null default pg_current_xact_id()::text::bigint,
     debit_owner_id uuid not null,
     credit_owner_id uuid not null,
-    amount bigint not null,
+    amount ledger.amount not null,
     balance_after bigint,
     reference_id uuid,
     reverses_id uuid,
@@ -40,33 +54,13 @@ create table ledger.transfers (
     creator_basis_points integer,
     split_basis_points integer,
     asset text not null,
-    kind text not null,
+    kind ledger.transfer_kind not null,
     debit_kind text not null,
     credit_kind text not null,
     reference_type text,
-    primary key (book_id, id),
-    constraint transfers_amount_positive check (amount > 0),
-    constraint transfers_two_accounts check (
-        debit_owner_id <> credit_owner_id or debit_kind <> credit_kind
-    ),
-    constraint transfers_one_asset check (
-        case asset
-            when 'credit' then
-                debit_kind in ('wallet', 'issued', 'redeemed', 'expired')
-                and credit_kind in ('wallet', 'issued', 'redeemed', 'expired')
-            when 'usd' then
-                debit_kind in ('earnings', 'royalties') and credit_kind in ('earnings', 'royalties')
-            else false
-        end
-    ),
-    constraint transfers_kind check (
-        kind in (
-            'purchase', 'bonus', 'grant', 'allowance', 'spend', 'earning',
-            'refund', 'clawback', 'expiry'
-        )
-    )
+    primary key (book_id, id)
 ) partition by range (id);
-comment on table ledger.transfers is 'Every movement: one row debits one account and credits another with the same positive amount, so the books balance by construction. Insert only.';
+comment on table ledger.transfers is 'Every movement: one row debits one account and credits another with the same positive amount of the same asset, so the books balance by construction. Insert only.';
 comment on column ledger.transfers.book_id is 'The person whose doing it was: the payer of a sale.';
 comment on column ledger.transfers.position is 'The writing transaction''s number, plus an offset after a restore. Everything below ledger.settled_position() is final: folds and seals count by it.';
 comment on column ledger.transfers.balance_after is 'The book''s guarded account after this movement.';
@@ -86,10 +80,6 @@ create index transfers_earned_by_position on ledger.transfers (credit_owner_id, 
 where credit_kind = 'earnings';
 create index transfers_debited_by_id on ledger.transfers (debit_owner_id, id)
 where debit_kind = 'earnings';
-create index transfers_debited_by_position on ledger.transfers (debit_owner_id, position)
-where debit_kind = 'earnings';
-create index transfers_reversals on ledger.transfers (book_id, reverses_id)
-where reverses_id is not null;
 create index transfers_position on ledger.transfers using brin (position) with (pages_per_range = 16, autosummarize = on);
 
 create type ledger.posting as (
@@ -106,13 +96,19 @@ create type ledger.posting as (
     credits bigint,
     credit_value bigint,
     creator_basis_points integer,
-    split_basis_points integer,
-    balance_after bigint
+    split_basis_points integer
 );
-comment on type ledger.posting is 'One movement on its way into ledger.transfers; ledger.post() fills in balance_after.';
+comment on type ledger.posting is 'One movement on its way into ledger.transfers.';
 
 create type ledger.split as (creator_id uuid, basis_points integer);
 comment on type ledger.split is 'A creator''s part of the creators'' pool; the parts of a sale add up to 10 000.';
+
+create type ledger.rates as (
+    credit_value_microdollars bigint,
+    earnings_mode text,
+    creator_basis_points integer
+);
+comment on type ledger.rates is 'What a sale pays its creators: the value of a credit, how it is counted, the creators'' part.';
 
 create type ledger.receipt as (transaction_id uuid, balance_after bigint, earned_microdollars bigint);
 comment on type ledger.receipt is 'What a movement of credits left behind.';
@@ -124,23 +120,20 @@ create table ledger.lots (
     book_id uuid not null,
     id uuid not null default app.new_id(),
     transaction_id uuid not null,
-    credits bigint not null check (credits > 0),
-    remaining bigint not null,
-    withdrawn bigint not null default 0,
-    paid_microdollars bigint not null check (paid_microdollars >= 0),
-    credit_value_microdollars bigint generated always as (paid_microdollars / credits) stored,
-    is_spent boolean generated always as (remaining = 0) stored,
-    source text not null check (source in ('purchase', 'bonus', 'grant', 'allowance', 'refund')),
+    credits ledger.amount not null,
+    remaining ledger.remainder not null,
+    withdrawn ledger.remainder not null default 0,
+    paid_microdollars bigint not null,
+    is_spent boolean not null default false,
+    source ledger.lot_source not null,
     expires_at timestamptz,
     created_at timestamptz not null default now(),
-    primary key (book_id, id),
-    constraint lots_remaining check (
-        remaining between 0 and credits and withdrawn between 0 and credits - remaining
-    )
+    primary key (book_id, id)
 ) with (fillfactor = 70);
 comment on table ledger.lots is 'Where the credits of a wallet came from, what was paid for them, and when they lapse.';
+comment on column ledger.lots.is_spent is 'Nothing is left. Kept beside `remaining` so that spending changes no indexed column until the end; verify() compares them.';
 comment on column ledger.lots.withdrawn is 'Credits that left without being spent: lapsed, refunded in money, disputed.';
-comment on column ledger.lots.paid_microdollars is 'What was paid for the whole lot; draws share it out exactly.';
+comment on column ledger.lots.paid_microdollars is 'What was paid for the whole lot; the value of a credit is this over `credits`, and draws share it out exactly.';
 create index lots_open on ledger.lots (book_id, expires_at, id) where not is_spent;
 create index lots_expiring on ledger.lots (expires_at) where not is_spent and expires_at is not null;
 
@@ -148,15 +141,15 @@ create table ledger.draws (
     book_id uuid not null,
     transaction_id uuid not null,
     lot_id uuid not null,
-    credits bigint not null check (credits > 0),
-    value_microdollars bigint not null check (value_microdollars >= 0),
+    credits ledger.amount not null,
+    value_microdollars bigint not null,
     primary key (book_id, transaction_id, lot_id)
 );
 comment on table ledger.draws is 'Which lots paid for a transaction. Append only.';
 
 create table ledger.requests (
     book_id uuid not null,
-    key text not null check (length(key) between 1 and 200),
+    key text not null,
     function_name text not null,
     fingerprint bytea not null,
     response jsonb not null,
@@ -193,6 +186,16 @@ alter table ledger.draws enable row level security;
 alter table ledger.requests enable row level security;
 alter table ledger.fold_state enable row level security;
 alter table ledger.seals enable row level security;
+
+-- On the way of every sale the core function is called directly where there is one.
+do $$
+begin
+    if current_setting('server_version_num')::integer >= 180000 then
+        alter table ledger.transfers alter column id set default uuidv7();
+        alter table ledger.lots alter column id set default uuidv7();
+    end if;
+end
+$$;
 
 insert into ledger.fold_state default values;
 

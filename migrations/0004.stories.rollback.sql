@@ -1,3 +1,4 @@
+drop type app.story_quote cascade;
 drop type app.purchase_answer cascade;
 drop table app.story_entitlements cascade;
 drop table app.story_purchases cascade;
@@ -6,3 +7,4 @@ drop table app.story_pricing cascade;
 drop table app.chapter_texts cascade;
 drop table app.chapters cascade;
 drop table app.stories cascade;
+drop domain app.purchase_type cascade;

@@ -80,6 +80,11 @@ create table app.story_authors (
 comment on table app.story_authors is 'Who shares the creators'' part of a sale. The parts add up to 10 000; what does not divide goes to rank 1.';
 create index story_authors_creator_id on app.story_authors (creator_id);
 
+create domain app.purchase_type as text constraint purchase_type_known check (
+    value in ('chapter', 'bundle', 'premium_unlock')
+);
+comment on domain app.purchase_type is 'How a story can be bought (seed 000, Step 1).';
+
 -- No foreign key to stories here: its check would share-lock one popular story for every buyer.
 -- Stories cannot be deleted, and app.check_story_purchases() proves that each purchase has its story.
 create table app.story_purchases (
@@ -88,10 +93,10 @@ create table app.story_purchases (
     story_id uuid not null,
     creator_id uuid not null,
     transaction_id uuid not null,
-    purchase_type text not null check (purchase_type in ('chapter', 'bundle', 'premium_unlock')),
+    purchase_type app.purchase_type not null,
     chapters_unlocked integer[] not null,
-    credits_spent bigint not null check (credits_spent > 0),
-    earned_microdollars bigint not null check (earned_microdollars >= 0),
+    credits_spent ledger.amount not null,
+    earned_microdollars bigint not null,
     created_at timestamptz not null default now(),
     primary key (user_id, id)
 );
@@ -100,11 +105,23 @@ comment on table app.story_purchases is 'What was bought, once for each payment.
 create table app.story_entitlements (
     user_id uuid not null,
     story_id uuid not null,
-    chapter_number integer not null check (chapter_number >= 0),
+    chapter_number integer not null,
     purchase_id uuid,
     revoked_at timestamptz,
     primary key (user_id, story_id, chapter_number)
 );
+create type app.story_quote as (
+    may_buy boolean,
+    author_id uuid,
+    title text,
+    cost bigint,
+    full_price bigint,
+    new_chapters integer[],
+    rates ledger.rates,
+    splits ledger.split[]
+);
+comment on type app.story_quote is 'What a purchase would cost a reader and unlock.';
+
 create type app.purchase_answer as (
     purchase_id uuid,
     story_id uuid,
@@ -118,6 +135,14 @@ create type app.purchase_answer as (
 comment on type app.purchase_answer is 'What purchase_story answers, and answers again to a retry.';
 
 comment on table app.story_entitlements is 'What a reader may read, one row a chapter; chapter 0 is the whole story with what is still to come.';
+
+do $$
+begin
+    if current_setting('server_version_num')::integer >= 180000 then
+        alter table app.story_purchases alter column id set default uuidv7();
+    end if;
+end
+$$;
 
 alter table app.stories enable row level security;
 alter table app.chapters enable row level security;

@@ -16,20 +16,19 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-    v_claims constant text := nullif(current_setting('request.jwt.claims', true), '');
-    v_subject text;
+    v_subject constant text := nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub';
 begin
-    if v_claims is null then
+    if v_subject is null then
         return null;
-    end if;
-    v_subject := v_claims::jsonb ->> 'sub';
-    if v_subject ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$' then
+    elsif v_subject like '________-____-____-____-____________'
+        and translate(v_subject, '0123456789abcdefABCDEF', '') = '----'
+    then
         return v_subject::uuid;
     end if;
     -- Issuers that do not use UUIDs (auth0|123, user_2ab): a stable one is derived from issuer and subject.
     return encode(
         substring(
-            sha256(convert_to((v_claims::jsonb ->> 'iss') || '|' || nullif(v_subject, ''), 'utf8'))
+            sha256(convert_to((app.claims() ->> 'iss') || '|' || nullif(v_subject, ''), 'utf8'))
             for 16),
         'hex')::uuid;
 end;

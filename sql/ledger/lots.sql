@@ -21,40 +21,39 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-    v_lot record;
+    v_lot_id uuid;
+    v_lot_credits bigint;
+    v_lot_remaining bigint;
+    v_lot_paid bigint;
     v_missing bigint := draw_lots.credits;
     v_credits bigint;
     v_value bigint;
     v_total_value bigint := 0;
 begin
-    for v_lot in
+    while v_missing > 0 loop
         select l.id, l.credits, l.remaining, l.paid_microdollars
+        into v_lot_id, v_lot_credits, v_lot_remaining, v_lot_paid
         from ledger.lots as l
         where l.book_id = draw_lots.book_id
             and not l.is_spent
             and (l.expires_at is null or l.expires_at > now())
         order by l.expires_at, l.id
-    loop
-        v_credits := least(v_lot.remaining, v_missing);
-        v_value := ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_credits, v_lot.credits);
-        with drawn as (
-            update ledger.lots as l
-            set remaining = l.remaining - v_credits
-            where l.book_id = draw_lots.book_id and l.id = v_lot.id
-            returning l.id
-        )
+        limit 1;
+        if not found then
+            perform app.fail(
+                402, 'insufficient_credits', 'Not enough credits.',
+                format('This costs %s credits; you have %s.', draw_lots.credits, draw_lots.credits - v_missing));
+        end if;
+        v_credits := least(v_lot_remaining, v_missing);
+        v_value := ledger.portion(v_lot_paid, v_lot_credits - v_lot_remaining, v_credits, v_lot_credits);
+        update ledger.lots as l
+        set remaining = v_lot_remaining - v_credits, is_spent = v_lot_remaining = v_credits
+        where l.book_id = draw_lots.book_id and l.id = v_lot_id;
         insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
-        select draw_lots.book_id, draw_lots.transaction_id, d.id, v_credits, v_value
-        from drawn as d;
+        values (draw_lots.book_id, draw_lots.transaction_id, v_lot_id, v_credits, v_value);
         v_missing := v_missing - v_credits;
         v_total_value := v_total_value + v_value;
-        exit when v_missing = 0;
     end loop;
-    if v_missing > 0 then
-        perform app.fail(
-            402, 'insufficient_credits', 'Not enough credits.',
-            format('This costs %s credits; you have %s.', draw_lots.credits, draw_lots.credits - v_missing));
-    end if;
     return v_total_value;
 end;
 $$;
@@ -64,12 +63,14 @@ The caller holds the wallet's lock. Returns what was paid for these credits, in 
 
 create or replace function ledger.portion(whole bigint, before bigint, part bigint, parts bigint)
 returns bigint
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = ''
-return (
-    div(portion.whole::numeric * (portion.before + portion.part), portion.parts)
-    - div(portion.whole::numeric * portion.before, portion.parts)
-)::bigint;
+as $$
+begin
+    return div(portion.whole::numeric * (portion.before + portion.part), portion.parts)
+        - div(portion.whole::numeric * portion.before, portion.parts);
+end;
+$$;
 comment on function ledger.portion(bigint, bigint, bigint, bigint) is $$The share of `whole` that goes with the next `part` of `parts`, when `before` are gone already
 
 Cumulative, so that the portions of all parts add up to the whole exactly, whatever the steps.$$;
@@ -84,14 +85,14 @@ as $$
 declare
     v_receipt ledger.receipt;
 begin
-    v_receipt.balance_after := ledger.lock_wallet(grant_credits.owner_id) + grant_credits.credits;
+    perform ledger.lock_wallet(grant_credits.owner_id);
     v_receipt.transaction_id := app.new_id();
     v_receipt.earned_microdollars := 0;
     insert into ledger.lots (book_id, transaction_id, credits, remaining, paid_microdollars, source, expires_at)
     values (
         grant_credits.owner_id, v_receipt.transaction_id, grant_credits.credits, grant_credits.credits,
         grant_credits.paid_microdollars, grant_credits.source, grant_credits.expires_at);
-    perform ledger.post(
+    v_receipt.balance_after := ledger.post(
         grant_credits.owner_id, v_receipt.transaction_id,
         array[ledger.posting(
             grant_credits.source, 'credit', ledger.platform_id(), 'issued', grant_credits.owner_id, 'wallet',
@@ -124,7 +125,7 @@ begin
         perform ledger.lock_wallet(v_book_id);
         for v_lot in
             update ledger.lots as l
-            set remaining = 0, withdrawn = l.withdrawn + o.remaining
+            set remaining = 0, is_spent = true, withdrawn = l.withdrawn + o.remaining
             from ledger.lots as o
             where l.book_id = v_book_id and o.book_id = v_book_id and o.id = l.id
                 and not l.is_spent and l.expires_at <= now()

@@ -21,8 +21,7 @@ declare
     v_made integer := 0;
 begin
     for i in 0 .. ensure_partitions.months_ahead loop
-        v_month := date_trunc('month', now() at time zone 'UTC') at time zone 'UTC' + make_interval(months => i);
-        v_month := date_trunc('month', v_month at time zone 'UTC') at time zone 'UTC';
+        v_month := (date_trunc('month', now() at time zone 'UTC') + make_interval(months => i)) at time zone 'UTC';
         v_name := 'transfers_' || to_char(v_month at time zone 'UTC', 'YYYY_MM');
         continue when to_regclass(format('ledger.%I', v_name)) is not null;
         -- A month whose rows already lie in the default partition stays there; verify() says so.
@@ -35,7 +34,9 @@ begin
             v_name, ledger.id_floor(v_month),
             ledger.id_floor((v_month at time zone 'UTC' + interval '1 month') at time zone 'UTC'));
         execute format('alter table ledger.%I enable row level security', v_name);
-        execute format('comment on table ledger.%I is %L', v_name, 'Movements of ' || to_char(v_month at time zone 'UTC', 'YYYY-MM') || ' (UTC).');
+        execute format(
+            'comment on table ledger.%I is %L',
+            v_name, format('Movements of %s (UTC).', to_char(v_month at time zone 'UTC', 'YYYY-MM')));
         v_made := v_made + 1;
     end loop;
     return v_made;

@@ -1,7 +1,7 @@
 -- The one function that writes movements.
 
 create or replace function ledger.post(book_id uuid, transaction_id uuid, postings ledger.posting[])
-returns void
+returns bigint
 language plpgsql volatile
 set search_path = ''
 as $$
@@ -9,28 +9,25 @@ declare
     c_guarded constant text[] := ledger.guarded_kinds();
     v_posting ledger.posting;
     v_balance bigint;
+    v_balances bigint[] := '{}';
+    v_book_balance bigint;
 begin
-    for i in 1 .. cardinality(post.postings) loop
-        v_posting := post.postings[i];
+    foreach v_posting in array post.postings loop
+        v_balance := null;
         if v_posting.debit_kind = any (c_guarded) then
             update ledger.accounts as a
             set balance = a.balance - v_posting.amount
             where a.owner_id = v_posting.debit_owner_id and a.kind = v_posting.debit_kind
             returning a.balance into strict v_balance;
-            if v_posting.debit_owner_id = post.book_id then
-                v_posting.balance_after := v_balance;
-            end if;
         end if;
         if v_posting.credit_kind = any (c_guarded) then
             update ledger.accounts as a
             set balance = a.balance + v_posting.amount
             where a.owner_id = v_posting.credit_owner_id and a.kind = v_posting.credit_kind
             returning a.balance into strict v_balance;
-            if v_posting.credit_owner_id = post.book_id then
-                v_posting.balance_after := v_balance;
-            end if;
         end if;
-        post.postings[i] := v_posting;
+        v_book_balance := coalesce(v_balance, v_book_balance);
+        v_balances := v_balances || v_balance;
     end loop;
 
     insert into ledger.transfers (
@@ -41,12 +38,16 @@ begin
         post.book_id, post.transaction_id, p.debit_owner_id, p.credit_owner_id, p.amount, p.balance_after,
         p.reference_id, p.reverses_id, p.credits, p.credit_value, p.creator_basis_points, p.split_basis_points,
         p.asset, p.kind, p.debit_kind, p.credit_kind, p.reference_type
-    from unnest(post.postings) as p;
+    from unnest(post.postings, v_balances) as p (
+        kind, asset, debit_owner_id, debit_kind, credit_owner_id, credit_kind, amount, reference_type,
+        reference_id, reverses_id, credits, credit_value, creator_basis_points, split_basis_points,
+        balance_after);
+    return v_book_balance;
 end;
 $$;
 comment on function ledger.post(uuid, uuid, ledger.posting[]) is $$Write movements: the only way into ledger.transfers
 
-Updates the guarded accounts that the postings touch and inserts one row a posting. The caller holds the locks: its own wallet, or two wallets taken in order of owner. A movement that would take a wallet below zero breaks accounts_never_below_zero; callers check before.$$;
+Updates the guarded accounts that the postings touch and inserts one row a posting. The caller holds the locks: its own wallet, or two wallets taken in order of owner. A movement that would take a wallet below zero breaks accounts_never_below_zero; callers check before. Returns the guarded balance afterwards.$$;
 
 create or replace function ledger.posting(
     kind text, asset text, debit_owner_id uuid, debit_kind text, credit_owner_id uuid, credit_kind text,
@@ -58,7 +59,7 @@ return (
     posting.kind, posting.asset, posting.debit_owner_id, posting.debit_kind,
     posting.credit_owner_id, posting.credit_kind, posting.amount,
     posting.reference_type, posting.reference_id, posting.reverses_id,
-    null, null, null, null, null
+    null, null, null, null
 )::ledger.posting;
 comment on function ledger.posting(text, text, uuid, text, uuid, text, bigint, text, uuid, uuid) is $$A movement that carries no rates$$;
 

@@ -59,7 +59,7 @@ declare
     v_postings ledger.posting[];
     v_clawbacks ledger.posting[];
 begin
-    v_receipt.balance_after := ledger.lock_wallet(reverse.book_id);
+    perform ledger.lock_wallet(reverse.book_id);
     select t.* into v_spend
     from ledger.transfers as t
     where t.book_id = reverse.book_id and t.transaction_id = reverse.transaction_id and t.kind = 'spend';
@@ -68,7 +68,7 @@ begin
     end if;
     select coalesce(sum(t.amount), 0) into v_returned
     from ledger.transfers as t
-    where t.book_id = reverse.book_id and t.reverses_id = v_spend.id;
+    where t.book_id = reverse.book_id and t.id > v_spend.id and t.reverses_id = v_spend.id;
     v_credits := coalesce(reverse.credits, v_spend.amount - v_returned);
     if v_returned = v_spend.amount then
         perform app.fail(409, 'already_reversed', 'This sale was taken back already.');
@@ -80,7 +80,6 @@ begin
     end if;
 
     v_receipt.transaction_id := app.new_id();
-    v_receipt.balance_after := v_receipt.balance_after + v_credits;
     perform ledger.return_lots(
         reverse.book_id, reverse.transaction_id, v_receipt.transaction_id, v_spend.amount, v_returned, v_credits);
     v_postings := array[ledger.posting(
@@ -101,7 +100,7 @@ begin
         where t.book_id = reverse.book_id and t.transaction_id = reverse.transaction_id and t.kind = 'earning'
     ) as c
     where c.amount > 0;
-    perform ledger.post(reverse.book_id, v_receipt.transaction_id, v_postings || v_clawbacks);
+    v_receipt.balance_after := ledger.post(reverse.book_id, v_receipt.transaction_id, v_postings || v_clawbacks);
     select -coalesce(sum(c.amount), 0) into v_receipt.earned_microdollars from unnest(v_clawbacks) as c;
     return v_receipt;
 end;
@@ -118,7 +117,7 @@ return (
     select s.amount = (
         select coalesce(sum(r.amount), 0)
         from ledger.transfers as r
-        where r.book_id = s.book_id and r.reverses_id = s.id)
+        where r.book_id = s.book_id and r.id > s.id and r.reverses_id = s.id)
     from ledger.transfers as s
     where s.book_id = is_reversed.book_id
         and s.transaction_id = is_reversed.transaction_id

@@ -65,7 +65,9 @@ begin atomic
         from ledger.draws as d
         group by d.book_id, d.lot_id
     ) as d on d.book_id = l.book_id and d.lot_id = l.id
-    where l.credits - l.remaining <> coalesce(d.credits, 0)
+    where l.is_spent <> (l.remaining = 0)
+        or l.remaining + l.withdrawn > l.credits
+        or l.credits - l.remaining <> coalesce(d.credits, 0)
         or ledger.portion(l.paid_microdollars, 0, l.credits - l.remaining, l.credits) <> coalesce(d.value, 0)
     union all
     select 'wallet_lots', owner_id::text, format('wallet %s, lots %s', coalesce(a.balance, 0), coalesce(l.remaining, 0))
@@ -199,7 +201,7 @@ set search_path = ''
 begin atomic
     select 'default_partition', 'ledger.transfers_default',
         format('%s movements have no partition of their own: run ledger.ensure_partitions() ahead of time', count(*))
-    from ledger.transfers_default as t
+    from ledger.transfers_default
     having count(*) > 0;
 end;
 comment on function ledger.check_partitions() is $$Every month has its partition$$;

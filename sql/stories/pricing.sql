@@ -1,74 +1,108 @@
 -- What a purchase costs: computed here and nowhere else.
 
 create or replace function app.story_quote(
-    reader_id uuid, story_id uuid, purchase_type text, chapters integer[],
-    out may_buy boolean, out author_id uuid, out title text, out cost bigint, out full_price bigint,
-    out new_chapters integer[], out creator_basis_points integer, out splits ledger.split[])
-returns record
+    reader_id uuid, story_id uuid, purchase_type text, chapters integer[])
+returns app.story_quote
 language plpgsql stable
 set search_path = ''
+-- The plans do not depend on the values, and planning anew costs more than running them.
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-    v_story record;
-    v_found integer;
+    v_status text;
+    v_author_id uuid;
+    v_title text;
+    v_chapter_price bigint;
+    v_discount integer;
+    v_unlock_price bigint;
+    v_free_chapters integer;
+    v_credit_value bigint;
+    v_earnings_mode text;
+    v_creator_basis_points integer;
+    v_splits ledger.split[];
+    v_asked integer[];
+    v_owned integer[];
+    v_chapter integer;
+    v_new integer[] := '{}';
+    v_full_price bigint;
 begin
     select
         s.status, s.user_id, s.title, p.price_per_chapter, p.bundle_discount, p.premium_unlock_price,
-        case when p.is_free_sample then p.free_chapters else 0 end as free_chapters,
-        o.chapters as owned, a.splits, a.is_author, e.story_creator_basis_points
-    into v_story
+        case when p.is_free_sample then p.free_chapters else 0 end,
+        e.credit_value_microdollars, e.earnings_mode, e.story_creator_basis_points,
+        array(
+            select (w.creator_id, w.basis_points)::ledger.split
+            from app.story_authors as w
+            where w.story_id = s.id
+            order by w.rank)
+    into
+        v_status, v_author_id, v_title, v_chapter_price, v_discount, v_unlock_price,
+        v_free_chapters, v_credit_value, v_earnings_mode, v_creator_basis_points, v_splits
     from app.stories as s
     inner join app.story_pricing as p on p.story_id = s.id
     cross join app.economy as e
-    cross join lateral (
-        select coalesce(array_agg(n.chapter_number), '{}') as chapters
-        from app.story_entitlements as n
-        where n.user_id = story_quote.reader_id and n.story_id = s.id and n.revoked_at is null
-    ) as o
-    cross join lateral (
-        select
-            array_agg((w.creator_id, w.basis_points)::ledger.split order by w.rank) as splits,
-            coalesce(bool_or(w.creator_id = story_quote.reader_id), false) as is_author
-        from app.story_authors as w
-        where w.story_id = s.id
-    ) as a
     where s.id = story_quote.story_id;
 
-    select
-        count(*),
-        coalesce(array_agg(c.chapter_number order by c.chapter_number) filter (
-            where c.chapter_number > v_story.free_chapters and c.chapter_number <> all (v_story.owned)), '{}')
-    into v_found, new_chapters
-    from app.chapters as c
-    where c.story_id = story_quote.story_id
-        and c.status = 'published'
-        and (story_quote.chapters is null or c.chapter_number = any (story_quote.chapters));
-    if v_story.is_author or 0 = any (v_story.owned) then
-        new_chapters := '{}';
-    elsif story_quote.purchase_type = 'premium_unlock' then
-        new_chapters := '{0}';
+    if story_quote.chapters is null then
+        v_asked := array(
+            select c.chapter_number
+            from app.chapters as c
+            where c.story_id = story_quote.story_id and c.status = 'published'
+            order by c.chapter_number);
+        v_owned := array(
+            select n.chapter_number
+            from app.story_entitlements as n
+            where n.user_id = story_quote.reader_id and n.story_id = story_quote.story_id and n.revoked_at is null);
+    else
+        v_asked := array(
+            select c.chapter_number
+            from app.chapters as c
+            where c.story_id = story_quote.story_id
+                and c.chapter_number = any (story_quote.chapters)
+                and c.status = 'published'
+            order by c.chapter_number);
+        v_owned := array(
+            select n.chapter_number
+            from app.story_entitlements as n
+            where n.user_id = story_quote.reader_id
+                and n.story_id = story_quote.story_id
+                and n.chapter_number = any (story_quote.chapters || 0)
+                and n.revoked_at is null);
     end if;
 
-    full_price := case story_quote.purchase_type
-        when 'premium_unlock' then cardinality(new_chapters)::bigint * v_story.premium_unlock_price
-        else cardinality(new_chapters)::bigint * v_story.price_per_chapter
-    end;
-    cost := case story_quote.purchase_type
-        when 'bundle' then (full_price * (100 - v_story.bundle_discount) + 99) / 100
-        else full_price
-    end;
-    author_id := v_story.user_id;
-    title := v_story.title;
-    creator_basis_points := v_story.story_creator_basis_points;
-    splits := v_story.splits;
-    -- What is off sale can still be asked for by whoever has it all.
-    may_buy := coalesce(
-        v_story.status = 'published'
-        or v_story.is_author
-        or (v_story.status = 'archived' and cardinality(v_story.owned) > 0 and cardinality(new_chapters) = 0), false);
-    if may_buy and story_quote.chapters is not null and v_found < cardinality(array(select distinct unnest(story_quote.chapters))) then
+    if v_author_id = story_quote.reader_id or 0 = any (v_owned)
+        or (cardinality(v_splits) > 1
+            and exists (select from unnest(v_splits) as w where w.creator_id = story_quote.reader_id))
+    then
+        v_owned := v_asked || 0;
+    elsif story_quote.purchase_type = 'premium_unlock' then
+        v_new := '{0}';
+    else
+        foreach v_chapter in array v_asked loop
+            if v_chapter > v_free_chapters and v_chapter <> all (v_owned) then
+                v_new := v_new || v_chapter;
+            end if;
+        end loop;
+    end if;
+    -- Off sale: only for whoever has all that is asked for.
+    if v_status <> 'published' and (v_new <> '{}' or v_owned = '{}') then
+        v_status := null;
+    elsif cardinality(v_asked) < cardinality(story_quote.chapters)
+        and cardinality(v_asked) < (select count(distinct n) from unnest(story_quote.chapters) as n)
+    then
         perform app.fail(404, 'chapter_not_found', 'One of these chapters is not published.');
     end if;
+
+    v_full_price := cardinality(v_new)
+        * case story_quote.purchase_type when 'premium_unlock' then v_unlock_price else v_chapter_price end;
+    return (
+        v_status is not null, v_author_id, v_title,
+        case story_quote.purchase_type
+            when 'bundle' then (v_full_price * (100 - v_discount) + 99) / 100
+            else v_full_price
+        end,
+        v_full_price, v_new, (v_credit_value, v_earnings_mode, v_creator_basis_points)::ledger.rates, v_splits
+    )::app.story_quote;
 end;
 $$;
 comment on function app.story_quote(uuid, uuid, text, integer[]) is $$What a purchase would cost a reader, and what it would unlock
@@ -81,23 +115,29 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-    if check_purchase.purchase_type is null
-        or check_purchase.purchase_type not in ('chapter', 'bundle', 'premium_unlock')
+    case check_purchase.purchase_type
+        when 'chapter' then
+            if coalesce(cardinality(check_purchase.chapters), 0) = 0 then
+                perform app.fail(
+                    400, 'chapters_required', 'Please say which chapters.', 'For example {"chapters": [3]}.');
+            end if;
+        when 'bundle' then
+            null;
+        when 'premium_unlock' then
+            if check_purchase.chapters is not null then
+                perform app.fail(
+                    400, 'invalid_chapters', 'A premium unlock is for the whole story: leave the chapters out.');
+            end if;
+        else
+            perform app.fail(
+                400, 'unknown_purchase_type', 'A purchase is of a chapter, a bundle or a premium_unlock.');
+    end case;
+    if cardinality(check_purchase.chapters) > 1000
+        or array_ndims(check_purchase.chapters) > 1
+        or 1 > any (check_purchase.chapters)
+        or array_position(check_purchase.chapters, null) is not null
     then
-        perform app.fail(
-            400, 'unknown_purchase_type', 'A purchase is of a chapter, a bundle or a premium_unlock.');
-    end if;
-    if check_purchase.purchase_type = 'chapter' and coalesce(cardinality(check_purchase.chapters), 0) = 0 then
-        perform app.fail(400, 'chapters_required', 'Please say which chapters.', 'For example {"chapters": [3]}.');
-    end if;
-    if cardinality(check_purchase.chapters) > 1000 or array_ndims(check_purchase.chapters) > 1
-        or exists (select from unnest(check_purchase.chapters) as n where n is null or n < 1)
-    then
-        perform app.fail(
-            400, 'invalid_chapters', 'Chapters are a list of at most 1000 numbers from 1.');
-    end if;
-    if check_purchase.purchase_type = 'premium_unlock' and check_purchase.chapters is not null then
-        perform app.fail(400, 'invalid_chapters', 'A premium unlock is for the whole story: leave the chapters out.');
+        perform app.fail(400, 'invalid_chapters', 'Chapters are a list of at most 1000 numbers from 1.');
     end if;
 end;
 $$;
@@ -115,11 +155,11 @@ set search_path = ''
 as $$
 declare
     v_reader_id constant uuid := app.current_user_id();
-    v_quote record;
+    v_quote app.story_quote;
 begin
     perform app.check_purchase(quote_story.purchase_type, quote_story.chapters);
-    select q.* into v_quote
-    from app.story_quote(v_reader_id, quote_story.story_id, quote_story.purchase_type, quote_story.chapters) as q;
+    v_quote := app.story_quote(
+        v_reader_id, quote_story.story_id, quote_story.purchase_type, quote_story.chapters);
     if not v_quote.may_buy then
         perform app.fail(404, 'story_not_found', 'There is no such story on sale.');
     end if;

@@ -9,10 +9,13 @@ as $$
 declare
     v_reader_id constant uuid := app.require_claimed_user();
     v_key constant text := ledger.request_key(purchase_story.idempotency_key);
+    v_balance bigint;
     v_arguments jsonb;
     v_first_answer jsonb;
-    v_quote record;
+    v_quote app.story_quote;
     v_receipt ledger.receipt;
+    v_purchase_id uuid;
+    v_nothing_new boolean;
     v_answer app.purchase_answer;
 begin
     perform app.check_purchase(purchase_story.purchase_type, purchase_story.chapters);
@@ -20,7 +23,7 @@ begin
         perform app.fail(400, 'invalid_max_credits', 'The most you will pay cannot be negative.');
     end if;
     -- From here on this reader's calls come one after the other.
-    v_answer.balance := ledger.lock_wallet(v_reader_id);
+    v_balance := ledger.lock_wallet(v_reader_id);
     if v_key is not null then
         v_arguments := jsonb_build_array(
             purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters, purchase_story.max_credits);
@@ -30,17 +33,15 @@ begin
         end if;
     end if;
 
-    select q.* into v_quote
-    from app.story_quote(v_reader_id, purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters) as q;
+    v_quote := app.story_quote(
+        v_reader_id, purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters);
     if not v_quote.may_buy then
         perform app.fail(404, 'story_not_found', 'There is no such story on sale.');
-    end if;
-    if v_quote.cost > purchase_story.max_credits then
+    elsif v_quote.cost > purchase_story.max_credits then
         perform app.fail(
             409, 'price_changed', 'This costs more than you agreed to pay.',
             format('It costs %s credits; you agreed to at most %s. Ask for a new quote.', v_quote.cost, purchase_story.max_credits));
-    end if;
-    if purchase_story.purchase_type = 'bundle' and cardinality(v_quote.new_chapters) = 1 then
+    elsif purchase_story.purchase_type = 'bundle' and cardinality(v_quote.new_chapters) = 1 then
         perform app.fail(
             422, 'bundle_too_small', 'A bundle needs at least two chapters that you do not own yet.',
             format('Buy chapter %s by itself.', v_quote.new_chapters[1]));
@@ -48,33 +49,30 @@ begin
 
     if v_quote.cost > 0 then
         v_receipt := ledger.spend_credits(
-            v_reader_id, v_quote.cost, v_quote.creator_basis_points, v_quote.splits,
+            v_reader_id, v_quote.cost, v_quote.rates, v_quote.splits,
             'story_' || purchase_story.purchase_type, purchase_story.story_id);
-        v_answer.balance := v_receipt.balance_after;
+        v_balance := v_receipt.balance_after;
         insert into app.story_purchases (
             user_id, story_id, creator_id, transaction_id, purchase_type, chapters_unlocked, credits_spent,
             earned_microdollars)
         values (
             v_reader_id, purchase_story.story_id, v_quote.author_id, v_receipt.transaction_id,
             purchase_story.purchase_type, v_quote.new_chapters, v_quote.cost, v_receipt.earned_microdollars)
-        returning id into v_answer.purchase_id;
+        returning id into v_purchase_id;
     end if;
-    if cardinality(v_quote.new_chapters) > 0 then
+    v_nothing_new := v_quote.new_chapters = '{}';
+    if not v_nothing_new then
         insert into app.story_entitlements as e (user_id, story_id, chapter_number, purchase_id)
-        select v_reader_id, purchase_story.story_id, n, v_answer.purchase_id
-        from unnest(v_quote.new_chapters) as n
+        select v_reader_id, purchase_story.story_id, unnest(v_quote.new_chapters), v_purchase_id
         on conflict on constraint story_entitlements_pkey do update
         set purchase_id = excluded.purchase_id, revoked_at = null;
     end if;
 
-    v_answer.story_id := purchase_story.story_id;
-    v_answer.purchase_type := purchase_story.purchase_type;
-    v_answer.chapters_unlocked := v_quote.new_chapters;
-    v_answer.credits_spent := v_quote.cost;
-    v_answer.already_owned := cardinality(v_quote.new_chapters) = 0;
-    v_answer.message := case
-        when v_answer.already_owned then 'You can read this already; nothing was charged.'
-        else 'Enjoy your reading.' end;
+    v_answer := (
+        v_purchase_id, purchase_story.story_id, purchase_story.purchase_type, v_quote.new_chapters, v_quote.cost,
+        v_balance, v_nothing_new,
+        case when v_nothing_new then 'You can read this already; nothing was charged.' else 'Enjoy your reading.' end
+    )::app.purchase_answer;
     if v_key is not null then
         perform ledger.remember(v_reader_id, v_key, 'purchase_story', v_arguments, to_jsonb(v_answer));
     end if;

@@ -1,0 +1,31 @@
+# One image for everything of Infinite Pages that is Python: the edge, the worker, the deploy.
+
+FROM python:3.13.9-slim-bookworm AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+
+WORKDIR /srv/infinite-pages
+COPY requirements.txt ./
+RUN pip install --require-hashes --only-binary=:all: -r requirements.txt
+
+# Installed in place: the package reads migrations/ and sql/ beside it.
+COPY pyproject.toml requirements.in README.md LICENSE ./
+COPY api api
+RUN pip install --no-deps --no-build-isolation --no-index -e .
+
+FROM python:3.13.9-slim-bookworm
+
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin pages
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /srv/infinite-pages
+COPY --from=build /srv/infinite-pages ./
+COPY migrations migrations
+COPY sql sql
+
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER pages
+EXPOSE 8000
+CMD ["gunicorn", "--bind=0.0.0.0:8000", "--workers=2", "--threads=8", \
+     "--worker-tmp-dir=/dev/shm", "--no-control-socket", "--access-logfile=-", "api:create_app()"]

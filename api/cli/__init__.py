@@ -1,0 +1,40 @@
+"""The console script `infinite-pages`."""
+
+import click
+
+from api.cli.database import install_sql, migrate, psql, url
+from api.cli.group import ExpectedErrorsGroup
+from api.cli.ledger import grant, verify
+from api.cli.people import token
+from api.cli.stack import demo, up, worker
+
+
+@click.group(
+    cls=ExpectedErrorsGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def main() -> None:
+    """Run Infinite Pages and look after its money.
+
+    \b
+    Start here:
+      infinite-pages up                  everything on this machine, Ctrl-C stops it
+      infinite-pages token reader        a JWT to call the API as the demo reader
+      infinite-pages grant reader 20     give somebody credits
+      infinite-pages verify              prove that the ledger balances
+
+    \b
+    Which database:
+      DATABASE_URL    the owner's URL of your own server, where it is set;
+      STATE_DIR       otherwise the embedded server whose data is there (.local).
+
+    \b
+    Also read from the environment:
+      POSTGREST_PORT (3000), EDGE_PORT (8000)      where `up` listens, on 127.0.0.1 only
+      JWT_SECRET                                   made at first start where it is not set
+      AUTHENTICATOR_PASSWORD, EDGE_PASSWORD        for a DATABASE_URL with a password
+    """
+
+
+for command in (up, migrate, token, url, psql, grant, verify, worker, demo, install_sql):
+    main.add_command(command)

@@ -1,0 +1,102 @@
+"""Commands that run something: the stack, its worker, and the demonstration."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import click
+
+from api.cli.target import owner_url
+from api.config import Settings
+
+
+@click.command()
+@click.option(
+    "--demo/--no-demo",
+    "with_demo",
+    default=None,
+    help="Load the demo people and their book. Default: yes, except with DATABASE_URL.",
+)
+def up(with_demo: bool | None) -> None:
+    """Run everything on this machine until Ctrl-C.
+
+    Starts PostgreSQL, migrates it, loads the demo, then starts PostgREST, the edge and the worker,
+    each when the one before it is ready. The data stays: the next `up` goes on with it. Ctrl-C and
+    SIGTERM stop everything in reverse order and exit with 0; if a part ends by itself, the rest is
+    stopped and the exit code is 1.
+
+    \b
+    Examples:
+      infinite-pages up
+      POSTGREST_PORT=3001 EDGE_PORT=8001 STATE_DIR=/tmp/second infinite-pages up
+      DATABASE_URL=postgresql://owner@/pages infinite-pages up --demo
+    """
+    from api.stack.banner import banner
+    from api.stack.errors import StackError
+    from api.stack.log import TerminalLog
+    from api.stack.supervisor import running_stack, stop_signals_interrupt
+
+    settings = Settings.from_environment()
+    if with_demo is None:
+        with_demo = settings.database_url is None
+    log = TerminalLog()
+    try:
+        with (
+            stop_signals_interrupt(),
+            running_stack(settings, with_demo=with_demo, log=log) as stack,
+        ):
+            log.write(banner(stack))
+            raise StackError(stack.wait_for_end())
+    except KeyboardInterrupt:
+        log("stack", "stopped")
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do every task once, then end.")
+def worker(once: bool) -> None:
+    """Look after the ledger on a schedule.
+
+    Folds, seals, expires credits and makes partitions ahead. `up` runs one; several beside each
+    other do no harm.
+
+    \b
+    Examples:
+      infinite-pages worker
+      infinite-pages worker --once
+    """
+    from api import worker as ledger_worker
+
+    ledger_worker.run(owner_url(Settings.from_environment()), once=once, report=click.echo)
+
+
+@click.command()
+def demo() -> None:
+    """Play the story of a sale, with its figures.
+
+    Runs against a throwaway stack: needs no running stack and leaves nothing behind. Exit code
+    1 if any figure is off.
+
+    \b
+    Example:
+      infinite-pages demo
+    """
+    from api import demo as demonstration
+    from api.stack.ports import free_port
+    from api.stack.supervisor import running_stack, stop_signals_interrupt
+
+    with tempfile.TemporaryDirectory(prefix="infinite-pages-demo-") as folder:
+        settings = dataclasses.replace(
+            Settings.from_environment(),
+            database_url=None,
+            postgrest_port=free_port(),
+            edge_port=free_port(),
+            state_folder=Path(folder),
+        )
+        click.echo("starting a throwaway stack")
+        with (
+            stop_signals_interrupt(),
+            running_stack(settings, with_demo=True) as stack,
+        ):
+            all_right = demonstration.show(stack)
+    if not all_right:
+        raise SystemExit(1)

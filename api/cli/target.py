@@ -1,0 +1,34 @@
+"""Which database a command talks to: the one rule that all of them share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from api import config
+from api.config import Settings
+from api.stack.errors import StackError
+
+
+def owner_url(settings: Settings) -> str:
+    """DATABASE_URL where it is set, else the running embedded server of the state folder."""
+    if settings.database_url is not None:
+        return settings.database_url
+    from api.stack.supervisor import embedded_postgres
+
+    server = embedded_postgres(settings)
+    if server.pid is None:
+        raise StackError(
+            f"no database runs in {settings.state_folder}: "
+            "start it with `infinite-pages up`, or set DATABASE_URL or STATE_DIR"
+        )
+    return server.url(config.DATABASE_NAME)
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """A connection as the owner, in a transaction that commits unless the block raises."""
+    url = owner_url(settings)
+    with psycopg.connect(url, application_name="infinite-pages") as connection:
+        yield connection

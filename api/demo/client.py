@@ -1,0 +1,67 @@
+"""A small HTTP client: the API as one person sees it."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlencode
+
+SECONDS = 30.0
+
+
+class AnswerError(RuntimeError):
+    """An answer with which the story cannot go on; the text is one line."""
+
+
+class RefusedError(AnswerError):
+    """The API refused a call."""
+
+    def __init__(self, what: str, status: int, body: dict[str, Any]) -> None:
+        self.summary = f"{status} {body.get('hint')}"
+        super().__init__(f"{what} was refused: {self.summary}: {body.get('message')}")
+
+
+class RestClient:
+    """Calls with somebody's token."""
+
+    def __init__(self, rest_url: str, token: str) -> None:
+        self._rest_url = rest_url
+        self._token = token
+        # A proxy set for the machine has no business on the way to 127.0.0.1.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def rows(self, view: str, **filters: str) -> list[dict[str, Any]]:
+        """The rows of a view."""
+        rows: list[dict[str, Any]] = self._answer(view, f"{view}?{urlencode(filters)}", None)
+        return rows
+
+    def row(self, view: str, **filters: str) -> dict[str, Any]:
+        """The only row of a view."""
+        rows = self.rows(view, **filters)
+        if len(rows) != 1:
+            raise AnswerError(f"{view} answered with {len(rows)} rows instead of one")
+        return rows[0]
+
+    def call(self, function: str, **arguments: Any) -> Any:
+        """What a function answers."""
+        return self._answer(function, f"rpc/{function}", json.dumps(arguments).encode())
+
+    def refusal(self, function: str, **arguments: Any) -> str:
+        """How a call that must fail is refused: status and hint."""
+        try:
+            self.call(function, **arguments)
+        except RefusedError as error:
+            return error.summary
+        return "not refused"
+
+    def _answer(self, what: str, path: str, body: bytes | None) -> Any:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self._rest_url}/{path}", body, headers)
+        try:
+            with self._opener.open(request, timeout=SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RefusedError(what, error.code, json.load(error)) from None
+        except OSError as error:
+            raise AnswerError(f"{what} got no answer: {error}") from None

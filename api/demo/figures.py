@@ -1,0 +1,90 @@
+"""Who is in the demonstration, and what every step of it must come to.
+
+The figures are written out rather than computed, so that they check the database's arithmetic and
+do not repeat it. Credits are whole, money is in micro-dollars.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in the demonstration; the id is the `sub` of their token."""
+
+    handle: str
+    id: UUID
+    display_name: str
+    bio: str
+    credits: int = 0
+    is_operator: bool = False
+
+
+READER = Person(
+    handle="reader",
+    id=UUID("d0000000-0000-4000-8000-000000000001"),
+    display_name="Nora Quist",
+    bio="Reads on trains, one chapter between two stations.",
+    credits=110,  # as much as a Starter Pack
+)
+CREATOR = Person(
+    handle="creator",
+    id=UUID("d0000000-0000-4000-8000-000000000002"),
+    display_name="Edda Vane",
+    bio="Writes about people who keep accounts, and about what they leave out of them.",
+)
+COAUTHOR = Person(
+    handle="coauthor",
+    id=UUID("d0000000-0000-4000-8000-000000000003"),
+    display_name="Tomas Abara",
+    bio="Writes every second letter.",
+)
+STRANGER = Person(
+    handle="stranger",
+    id=UUID("d0000000-0000-4000-8000-000000000004"),
+    display_name="Sam Lindqvist",
+    bio="Has credits too, and no business in anybody else's wallet.",
+    credits=30,
+)
+ADMIN = Person(
+    handle="admin",
+    id=UUID("d0000000-0000-4000-8000-000000000005"),
+    display_name="The operator",
+    bio="Answers the letters and gives refunds.",
+    is_operator=True,
+)
+PEOPLE = (READER, CREATOR, COAUTHOR, STRANGER, ADMIN)
+
+# The first chapter that costs something, in both books: two are free.
+CHAPTER_FOR_SALE = 3
+UNPAID = "402 chapter_not_owned"
+
+PACKAGES = [110, 300, 750, 2000]
+CHAPTER_PRICE = 5
+LEFT_AFTER_CHAPTER = 105
+
+# Four chapters of 5 credits, less 15 %.
+BUNDLE_CHAPTERS = [4, 5, 6, 7]
+BUNDLE_FULL_PRICE = 20
+BUNDLE_PRICE = 17
+LEFT_AFTER_BUNDLE = 88
+
+# 70 % of $0.05 a credit.
+EARNED_BY_CHAPTER = 175_000
+EARNED_BY_BUNDLE = 595_000
+EARNED_BY_FIRST_BOOK = 770_000
+
+# The second book has two authors: their parts in basis points, and what a chapter brings each.
+SPLIT = {CREATOR: 6000, COAUTHOR: 4000}
+SHARES = {CREATOR: 105_000, COAUTHOR: 70_000}
+LEFT_AFTER_SECOND_BOOK = 83
+
+# The reader's statement: a grant and three purchases.
+LINES_OF_READER = 4
+
+# The chapter of the first book is taken back; bundle and second book stay.
+LEFT_AFTER_REFUND = 88
+EARNED_AFTER_REFUND = 700_000
+
+# Two grants; two sales with an earning each and one with two; a refund with its clawback.
+MOVEMENTS = 11

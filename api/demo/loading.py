@@ -1,0 +1,132 @@
+"""Demo data, made the way people make it: each person calls the product's own functions.
+
+Every person and every book is one transaction and is left alone once it is there, whatever has
+become of it since. So a second run changes nothing, and an interrupted one is completed.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from api.demo.books import BOOKS, FIRST_BOOK, SECOND_BOOK, Book
+from api.demo.figures import CHAPTER_FOR_SALE, CREATOR, PEOPLE, SPLIT, Person
+from api.stack.errors import StackError
+
+Connection = psycopg.Connection[Any]
+Report = Callable[[str], None]
+
+_LOCK = "select pg_advisory_lock(hashtextextended('infinite pages: demo', 0))"
+_CONFLICT = "PT409"
+
+
+@dataclass(frozen=True)
+class DemoStory:
+    """A chapter that the demo reader can buy."""
+
+    story_id: UUID
+    chapter_number: int
+    title: str
+
+
+def load(url: str, report: Report) -> DemoStory:
+    """Make what is missing of the demo's people and books; say which chapter is for sale."""
+    with psycopg.connect(url, autocommit=True, application_name="infinite-pages") as connection:
+        connection.execute(_LOCK)  # two loads at once would both find the same book missing
+        for person in PEOPLE:
+            if not _is_here(connection, person):
+                _welcome(connection, person)
+                report(f"{person.handle} is here, with {person.credits} credits")
+        for book in BOOKS[_number_of_stories(connection) :]:
+            _publish(connection, book)
+            report(f"{CREATOR.handle} published {book.title!r}, {len(book.chapters)} chapters")
+        return DemoStory(_first_story(connection), CHAPTER_FOR_SALE, FIRST_BOOK.title)
+
+
+def _is_here(connection: Connection, person: Person) -> bool:
+    query = "select exists (select from app.profiles where id = %s)"
+    return bool(_value(connection, query, person.id))
+
+
+def _number_of_stories(connection: Connection) -> int:
+    """How many stories the creator has: the first ones are the books, renamed or not."""
+    query = "select count(*) from app.stories where user_id = %s"
+    return int(_value(connection, query, CREATOR.id))
+
+
+def _first_story(connection: Connection) -> UUID:
+    query = "select id from app.stories where user_id = %s order by created_at limit 1"
+    return UUID(str(_value(connection, query, CREATOR.id)))
+
+
+def _welcome(connection: Connection, person: Person) -> None:
+    """Let a person sign in and introduce themselves; give them their credits and their office."""
+    try:
+        with connection.transaction():
+            with _speaking_as(connection, person):
+                connection.execute("select api.me()")
+                connection.execute(
+                    "select api.update_profile(handle => %s, display_name => %s, bio => %s)",
+                    (person.handle, person.display_name, person.bio),
+                )
+            if person.credits:
+                connection.execute(
+                    "select app.grant_credits(%s, %s, %s, idempotency_key => %s)",
+                    (person.id, person.credits, "for the demonstration", "demo-credits"),
+                )
+            if person.is_operator:
+                connection.execute("insert into app.operators (user_id) values (%s)", (person.id,))
+    except psycopg.Error as error:
+        if error.sqlstate != _CONFLICT:
+            raise
+        raise StackError(
+            f"the demo needs the handle {person.handle!r}, which belongs to somebody else: "
+            "start without --demo, or with another database"
+        ) from None
+
+
+def _publish(connection: Connection, book: Book) -> None:
+    with connection.transaction(), _speaking_as(connection, CREATOR):
+        story_id = _value(
+            connection,
+            "select api.create_story(%s, %s, %s, %s, %s)",
+            book.title,
+            book.description,
+            book.genre,
+            book.language,
+            book.tags,
+        )
+        for chapter in book.chapters:
+            connection.execute(
+                "select api.save_chapter(%s, %s, %s, %s)",
+                (story_id, chapter.number, chapter.title, chapter.content),
+            )
+        if book is SECOND_BOOK:
+            connection.execute(
+                "select api.set_story_authors(%s, %s, %s)",
+                (story_id, [author.id for author in SPLIT], list(SPLIT.values())),
+            )
+        connection.execute("select api.publish_story(%s)", (story_id,))
+
+
+@contextmanager
+def _speaking_as(connection: Connection, person: Person) -> Iterator[None]:
+    """Within a transaction: call as that person would through the API.
+
+    The claims say who calls. The role stays the login's own, for a login that is no superuser may
+    deploy and yet cannot become `authenticated`.
+    """
+    claims = Jsonb({"sub": str(person.id), "role": "authenticated"})
+    connection.execute("select set_config('request.jwt.claims', %s::text, true)", (claims,))
+    yield
+    connection.execute("select set_config('request.jwt.claims', '', true)")
+
+
+def _value(connection: Connection, query: str, *arguments: object) -> Any:
+    row = connection.execute(query, arguments).fetchone()
+    assert row is not None
+    return row[0]

@@ -1,0 +1,49 @@
+"""Code: the files of sql/, put in place whole on every deploy, in the order of install.psql."""
+
+from pathlib import Path
+
+from psycopg import Connection
+
+from api.deploy.errors import DeployError
+from api.deploy.passwords import set_role_passwords
+from api.deploy.session import FRESH_SESSION, Report, in_one_transaction, run_file
+
+# All code belongs to this role, whoever deploys it.
+AS_OWNER = "set local role app_owner;"
+
+# PostgREST then reads the schema again; it hears of it when this transaction commits.
+RELOAD = "notify pgrst, 'reload schema';"
+
+
+def read_order(folder: Path) -> list[Path]:
+    """The files named by install.psql, which psql can run just as well."""
+    listing = folder / "install.psql"
+    if not listing.is_file():
+        raise DeployError(f"{listing} is missing: deploy from a whole copy of the project.")
+    paths = []
+    for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("--"):
+            continue
+        if len(words) != 2 or words[0] != "\\ir":
+            raise DeployError(f"install.psql:{number}: expected '\\ir <file>', found '{line}'.")
+        path = folder / words[1]
+        if not path.is_file():
+            raise DeployError(f"install.psql:{number}: there is no file {words[1]}.")
+        paths.append(path)
+    return paths
+
+
+def apply_code(connection: Connection, paths: list[Path], report: Report) -> None:
+    """Replace all functions, views, policies and grants at once; readers see old or new."""
+
+    def replace() -> None:
+        connection.execute(AS_OWNER)
+        for path in paths:
+            run_file(connection, path)
+        connection.execute(FRESH_SESSION)
+        set_role_passwords(connection)
+        connection.execute(RELOAD)
+
+    report(f"putting the code in place ({len(paths)} files)")
+    in_one_transaction(connection, replace, report)

@@ -1,0 +1,209 @@
+"""The whole stack in one process tree: started in order, watched, stopped in reverse."""
+
+import contextlib
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from api import config, demo, deploy, tokens
+from api.config import Settings
+from api.stack import postgrest
+from api.stack.child import Child, exit_reason
+from api.stack.errors import StackError
+from api.stack.lock import state_lock
+from api.stack.log import LogLine, no_log
+from api.stack.ports import LOOPBACK, answers_ok, free_port, require_free
+from api.stack.postgres import EmbeddedPostgres
+from api.stack.tail import Tail
+from api.stack.wait import wait_until
+
+READY_SECONDS = 60.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """The embedded server of a state folder, running or not."""
+    return EmbeddedPostgres(settings.state_folder / "postgres")
+
+
+class Stack:
+    """PostgreSQL, PostgREST, the edge and the worker, once `running_stack` has started them."""
+
+    def __init__(self, settings: Settings, *, with_demo: bool, log: LogLine) -> None:
+        self.settings = settings
+        self.rest_url = f"http://{LOOPBACK}:{settings.postgrest_port}"
+        self.edge_url = f"http://{LOOPBACK}:{settings.edge_port}"
+        self.database_url = ""
+        self.story: demo.DemoStory | None = None
+        self.postgres: EmbeddedPostgres | None = None
+        self.children: list[Child] = []
+        self._with_demo = with_demo
+        self._log = log
+        self._tail: Tail | None = None
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    @property
+    def folder(self) -> Path:
+        """Where the state is kept."""
+        return self.settings.state_folder
+
+    @property
+    def jwt_secret(self) -> str:
+        """The secret that PostgREST and the edge share."""
+        return self.settings.jwt_secret
+
+    def token(self, handle: str) -> str:
+        """A token for one of the people in the database."""
+        with psycopg.connect(self.database_url) as connection:
+            return tokens.issue_token(connection, self.jwt_secret, handle)
+
+    def wait_for_end(self) -> str:
+        """Block until a part ends by itself; say which, how, and its last words."""
+        name = self._ended.get()
+        code, last_lines = self._how_it_ended(name)
+        return "\n".join([f"{name} {exit_reason(code)}; its last lines were:", *last_lines])
+
+    def start(self) -> None:
+        """Start everything in order, each part when the one before it is ready."""
+        binary = postgrest.find_postgrest()
+        require_free(self.settings.postgrest_port, "POSTGREST_PORT")
+        require_free(self.settings.edge_port, "EDGE_PORT")
+        if self.settings.database_url is None:
+            self.postgres = embedded_postgres(self.settings)
+            self.database_url = self._start_postgres(self.postgres)
+        else:
+            self.database_url = self.settings.database_url
+            for role in ("authenticator", "edge"):  # a missing password is said before migrating
+                self.settings.login_url(self.database_url, role)
+        deploy.migrate(self.database_url, report=lambda line: self._log("migrate", line))
+        if self._with_demo:
+            self.story = demo.load(self.database_url, lambda line: self._log("demo", line))
+        self._start_postgrest(binary)
+        self._start_edge()
+        self._start_worker()
+
+    def stop(self) -> None:
+        """Stop what runs, the last started first."""
+        for child in reversed(self.children):
+            self._log("stack", f"stopping {child.name}")
+            child.stop()
+        if self.postgres is not None:
+            self._log("stack", "stopping postgres")
+            self.postgres.stop()
+        if self._tail is not None:
+            self._tail.stop()
+
+    def _start_postgres(self, server: EmbeddedPostgres) -> str:
+        if server.pid is not None:  # its supervisor was killed: we hold the state folder's lock
+            self._log("postgres", f"stopping the server an earlier run left behind ({server.pid})")
+            server.stop()
+        self._tail = Tail("postgres", server.log_path, self._log)
+        server.start()
+        watcher = threading.Thread(target=self._watch_postgres, args=(server,), daemon=True)
+        watcher.start()
+        if not server.has_database(config.DATABASE_NAME):
+            server.create_database(config.DATABASE_NAME)
+        return server.url(config.DATABASE_NAME)
+
+    def _watch_postgres(self, server: EmbeddedPostgres) -> None:
+        server.wait()
+        self._ended.put("postgres")
+
+    def _start_postgrest(self, binary: str) -> None:
+        admin_port = free_port()
+        environment = postgrest.environment(
+            database_url=self.settings.login_url(self.database_url, "authenticator"),
+            jwt_secret=self.jwt_secret,
+            port=self.settings.postgrest_port,
+            admin_port=admin_port,
+        )
+        ready_url = f"http://{LOOPBACK}:{admin_port}/ready"
+        self._start_child("postgrest", [binary], environment, lambda: answers_ok(ready_url))
+
+    def _start_edge(self) -> None:
+        environment = {
+            "DATABASE_URL": self.settings.login_url(self.database_url, "edge"),
+            "JWT_SECRET": self.jwt_secret,
+        }
+        options = ["--bind", f"{LOOPBACK}:{self.settings.edge_port}", "--no-control-socket"]
+        options += ["--workers", "1", "--threads", "8", "--graceful-timeout", "5"]
+        options += ["--access-logfile", "-"]
+        command = [sys.executable, "-m", "gunicorn", *options, "api:create_app()"]
+        ready_url = f"{self.edge_url}/readyz"
+        self._start_child("edge", command, environment, lambda: answers_ok(ready_url))
+
+    def _start_worker(self) -> None:
+        command = [sys.executable, "-m", "api.cli", "worker"]
+        self._start_child("worker", command, {"DATABASE_URL": self.database_url}, lambda: True)
+
+    def _start_child(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        child = Child(name, command, environment, self._log, self._ended.put)
+        self.children.append(child)
+        in_time = wait_until(
+            lambda: child.exit_code is not None or is_ready(), seconds=READY_SECONDS
+        )
+        if child.exit_code is not None:
+            raise StackError(self.wait_for_end())
+        if not in_time:
+            raise StackError(f"{name} did not become ready within {READY_SECONDS:.0f} seconds")
+
+    def _how_it_ended(self, name: str) -> tuple[int, list[str]]:
+        if name == "postgres":
+            assert self.postgres is not None and self._tail is not None
+            return self.postgres.wait(), list(self._tail.last_lines)
+        child = next(child for child in self.children if child.name == name)
+        return child.exit_code or 0, list(child.last_lines)
+
+
+@contextmanager
+def running_stack(settings: Settings, *, with_demo: bool, log: LogLine = no_log) -> Iterator[Stack]:
+    """A started stack; it is stopped in order however the block ends."""
+    try:
+        settings.state_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"STATE_DIR cannot be used: {error}") from None
+    with state_lock(settings.state_folder):
+        stack = Stack(settings, with_demo=with_demo, log=log)
+        try:
+            stack.start()
+            yield stack
+        finally:
+            with _stop_signals_ignored():  # an impatient second Ctrl-C must not leave a half
+                stack.stop()
+
+
+@contextmanager
+def stop_signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a closed terminal interrupt the block as Ctrl-C does."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handlers(interrupt):
+        yield
+
+
+@contextmanager
+def _stop_signals_ignored() -> Iterator[None]:
+    with _handlers(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handlers(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
+    with contextlib.ExitStack() as restore:
+        for number in STOP_SIGNALS:
+            restore.callback(signal.signal, number, signal.signal(number, handler))
+        yield

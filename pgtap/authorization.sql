@@ -1,0 +1,231 @@
+-- Who may do what: every view and function in api, called by everybody. An object without a line
+-- here fails, and so does a line without an object.
+begin;
+\ir helpers.psql
+select plan(21);
+
+create function tests.outcome(source text)
+returns text
+language plpgsql volatile
+as $$
+declare
+    v_rows bigint;
+begin
+    execute format('select count(answer) from %s as answer', outcome.source) into v_rows;
+    raise exception using errcode = 'UNDO0';
+exception
+    when sqlstate 'UNDO0' then
+        return v_rows;
+    when insufficient_privilege then
+        return '-';
+    when others then
+        return case when sqlstate like 'PT%' then substring(sqlstate from 3) else sqlstate || ' ' || sqlerrm end;
+end;
+$$;
+comment on function tests.outcome(text) is
+'The number of rows that a view or a function call gives, - without the privilege, or the status it fails with. It is undone.';
+
+-- A small world ---------------------------------------------------------------
+select count(tests.create_person(p))
+from unnest(array['creator', 'cowriter', 'reader', 'neighbour', 'stranger', 'operator']) as p;
+select tests.give('reader', 100), tests.give('neighbour', 100);
+
+-- On sale: four chapters and the draft of a fifth, by two authors.
+select tests.publish_story('creator', 4, 'On sale');
+select tests.claim('creator');
+select app.set_story_authors(
+    tests.story_id('On sale'), array[tests.user_id('creator'), tests.user_id('cowriter')], '{6000,4000}');
+select app.save_chapter(tests.story_id('On sale'), 5, 'Chapter 5', 'Not ready', null);
+-- A draft, by the same two.
+select app.create_story('Draft', '', 'fiction', 'en', '{}');
+select app.save_chapter(tests.story_id('Draft'), 1, 'Chapter 1', 'Not ready', null);
+select app.set_story_authors(
+    tests.story_id('Draft'), array[tests.user_id('creator'), tests.user_id('cowriter')], '{5000,5000}');
+-- Archived, after the reader bought a chapter.
+select tests.publish_story('creator', 3, 'Archived');
+select tests.buy('reader', tests.story_id('Archived'), 'chapter', '{3}');
+select app.archive_story(tests.story_id('Archived'));
+
+select tests.note('purchase', b.purchase_id::text) from tests.buy('reader', tests.story_id('On sale'), 'chapter', '{3}') as b;
+select tests.note('returned', b.purchase_id::text) from tests.buy('reader', tests.story_id('On sale'), 'chapter', '{4}') as b;
+select tests.buy('neighbour', tests.story_id('On sale'), 'chapter', '{3}');
+select tests.claim('operator');
+select app.refund_story_purchase(tests.user_id('reader'), tests.noted('returned')::uuid, 'by mistake', null, null);
+update app.credit_packages set is_active = false where name = 'Creator Pack';
+select tests.sign_out();
+
+select is_empty('select * from ledger.verify()', 'nothing was made or lost');
+select tests.tamper($$ insert into ledger.seals values (1, 0, 1, 1, '\x00', '\x00') $$);
+
+-- What each caller gets: a number of rows (0: no answer), - without the privilege, or the status of a refusal.
+-- `nameless` has a token without a subject.
+create temp table expected (
+    object text, source text,
+    anon text, nameless text, stranger text, reader text, creator text, cowriter text, service text);
+grant select on expected to public;
+insert into expected values
+('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '1'),
+('chapters', 'api.chapters', '4', '4', '4', '7', '9', '6', '9'),
+('creator_clawbacks', 'api.creator_clawbacks', '-', '0', '0', '0', '1', '1', '0'),
+('creator_earnings', 'api.creator_earnings', '-', '0', '0', '0', '4', '3', '0'),
+('creator_earnings_accumulation', 'api.creator_earnings_accumulation', '-', '0', '1', '1', '1', '1', '1'),
+('creator_tiers', 'api.creator_tiers', '4', '4', '4', '4', '4', '4', '4'),
+('creators', 'api.creators', '2', '2', '2', '2', '2', '2', '2'),
+('credit_packages', 'api.credit_packages', '3', '3', '3', '3', '3', '3', '4'),
+('credit_transactions', 'api.credit_transactions', '-', '0', '0', '5', '0', '0', '0'),
+('economy', 'api.economy', '1', '1', '1', '1', '1', '1', '1'),
+('profiles', 'api.profiles', '-', '0', '1', '1', '1', '1', '1'),
+('seals', 'api.seals', '-', '-', '-', '-', '-', '-', '1'),
+('stories', 'api.stories', '1', '1', '1', '2', '3', '2', '3'),
+('story_authors', 'api.story_authors', '2', '2', '2', '3', '5', '4', '5'),
+('story_entitlements', 'api.story_entitlements', '-', '0', '0', '2', '0', '0', '3'),
+('story_pricing', 'api.story_pricing', '1', '1', '1', '2', '3', '2', '3'),
+('story_purchases', 'api.story_purchases', '-', '0', '0', '3', '0', '0', '4'),
+('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '16'),
+
+('archive_story', $$api.archive_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '1', '404', '404'),
+('before_request', 'api.before_request()', '0', '0', '0', '0', '0', '0', '0'),
+('create_story', $$api.create_story('Mine')$$, '-', '401', '1', '1', '1', '1', '1'),
+('credit_balance', 'api.credit_balance()', '-', '401', '1', '1', '1', '1', '1'),
+('earnings_summary', 'api.earnings_summary()', '-', '401', '1', '1', '1', '1', '1'),
+('grant_credits', $$api.grant_credits(tests.user_id('stranger'), 5, 'a gift')$$, '-', '-', '-', '-', '-', '-', '1'),
+('me', 'api.me()', '-', '401', '1', '1', '1', '1', '1'),
+('package_margins', 'api.package_margins()', '-', '-', '-', '-', '-', '-', '3'),
+('publish_story', $$api.publish_story(tests.story_id('Draft'))$$, '-', '401', '404', '404', '1', '404', '404'),
+('purchase_story', $$api.purchase_story(tests.story_id('On sale'), 'chapter', '{3}')$$, '-', '401', '402', '1', '1', '1', '402'),
+('purchase_story', $$api.purchase_story(tests.story_id('On sale'), 'chapter', '{5}')$$, '-', '401', '404', '404', '404', '404', '404'),
+('purchase_story', $$api.purchase_story(tests.story_id('Draft'), 'premium_unlock')$$, '-', '401', '404', '404', '1', '1', '404'),
+('purchase_story', $$api.purchase_story(tests.story_id('Archived'), 'chapter', '{3}')$$, '-', '401', '404', '1', '1', '404', '404'),
+('quote_story', $$api.quote_story(tests.story_id('On sale'), 'chapter', '{3}')$$, '1', '1', '1', '1', '1', '1', '1'),
+('quote_story', $$api.quote_story(tests.story_id('On sale'), 'chapter', '{5}')$$, '404', '404', '404', '404', '404', '404', '404'),
+('quote_story', $$api.quote_story(tests.story_id('Draft'), 'premium_unlock')$$, '404', '404', '404', '404', '1', '1', '404'),
+('quote_story', $$api.quote_story(tests.story_id('Archived'), 'chapter', '{3}')$$, '404', '404', '404', '1', '1', '404', '404'),
+('read_chapter', $$api.read_chapter(tests.story_id('On sale'), 1)$$, '1', '1', '1', '1', '1', '1', '1'),
+('read_chapter', $$api.read_chapter(tests.story_id('On sale'), 3)$$, '402', '402', '402', '1', '1', '1', '402'),
+('read_chapter', $$api.read_chapter(tests.story_id('On sale'), 4)$$, '402', '402', '402', '402', '1', '1', '402'),
+('read_chapter', $$api.read_chapter(tests.story_id('On sale'), 5)$$, '404', '404', '404', '404', '1', '1', '404'),
+('read_chapter', $$api.read_chapter(tests.story_id('Draft'), 1)$$, '404', '404', '404', '404', '1', '1', '404'),
+('read_chapter', $$api.read_chapter(tests.story_id('Archived'), 3)$$, '404', '404', '404', '1', '1', '404', '404'),
+(
+    'refund_story_purchase',
+    $$api.refund_story_purchase(tests.user_id('reader'), tests.noted('purchase')::uuid, 'give it back')$$,
+    '-', '-', '-', '-', '-', '-', '1'
+),
+('save_chapter', $$api.save_chapter(tests.story_id('On sale'), 1, 'Mine now', 'Text')$$, '-', '401', '404', '404', '1', '404', '404'),
+('search_stories', 'api.search_stories()', '1', '1', '1', '1', '1', '1', '1'),
+(
+    'set_story_authors',
+    $$api.set_story_authors(tests.story_id('On sale'), array[tests.user_id('creator'), tests.user_id('stranger')], '{1,9999}')$$,
+    '-', '401', '404', '404', '1', '404', '404'
+),
+('set_story_pricing', $$api.set_story_pricing(tests.story_id('On sale'), 0)$$, '-', '401', '404', '404', '1', '404', '404'),
+('solvency', 'api.solvency()', '-', '-', '-', '-', '-', '-', '3'),
+('story_splits', 'api.story_splits()', '-', '401', '0', '0', '5', '4', '0'),
+('update_profile', $$api.update_profile(handle => 'reader')$$, '-', '401', '409', '1', '409', '409', '409'),
+('update_story', $$api.update_story(tests.story_id('On sale'), 'Mine now')$$, '-', '401', '404', '404', '1', '404', '404'),
+('verify', 'api.verify()', '-', '-', '-', '-', '-', '-', '1');
+
+-- The catalog says the same ---------------------------------------------------
+create temp view exposed as
+select
+    c.relname as object, has_table_privilege('anon', c.oid, 'SELECT') as anon,
+    has_table_privilege('authenticated', c.oid, 'SELECT') as authenticated,
+    has_table_privilege('service_role', c.oid, 'SELECT') as service
+from pg_class as c
+where c.relnamespace = 'api'::regnamespace and c.relkind not in ('c', 'i', 'I')
+union all
+select
+    p.proname, has_function_privilege('anon', p.oid, 'EXECUTE'),
+    has_function_privilege('authenticated', p.oid, 'EXECUTE'),
+    has_function_privilege('service_role', p.oid, 'EXECUTE')
+from pg_proc as p
+where p.pronamespace = 'api'::regnamespace;
+
+select set_eq(
+    'select object from exposed',
+    'select object from expected',
+    'every object in api has its line here, and every line its object');
+select bag_eq(
+    'select object, anon, authenticated, service from exposed',
+    $$ select distinct object, anon <> '-' as anon, stranger <> '-' as authenticated, service <> '-' as service from expected $$,
+    'each role has exactly the privileges written here');
+select is_empty(
+    $$ select source from expected where '-' in (nameless, stranger, reader, creator, cowriter)
+       and (nameless, stranger, reader, creator, cowriter) <> ('-', '-', '-', '-', '-') $$,
+    'a privilege is the same for everybody who is signed in');
+
+-- And this is what happens ----------------------------------------------------
+select tests.authenticate_as_anon();
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, anon from expected', 'anon gets what is public');
+select tests.sign_in('authenticated', '{"role": "authenticated"}');
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, nameless from expected',
+    'a token without a subject is nobody');
+select tests.authenticate_as('stranger');
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, stranger from expected',
+    'a stranger gets nothing of anybody else');
+select tests.authenticate_as('reader');
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, reader from expected',
+    'a reader gets what is bought and paid for, and no more');
+select tests.authenticate_as('creator');
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, creator from expected',
+    'a creator gets their own stories and earnings');
+select tests.authenticate_as('cowriter');
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, cowriter from expected',
+    'a co-author reads drafts, and changes nothing');
+select tests.authenticate_as_service('operator');
+select set_eq(
+    'select source, tests.outcome(source) from expected', 'select source, service from expected',
+    'the service role sees all, and writes nobody''s stories');
+
+-- There is no other way in ----------------------------------------------------
+select tests.authenticate_as('creator');
+select throws_ok(
+    'select * from app.chapter_texts', '42501', 'permission denied for schema app', 'product tables are out of reach');
+select throws_ok(
+    'select * from ledger.accounts', '42501', 'permission denied for schema ledger', 'so is the ledger');
+select throws_ok(
+    $$ update api.story_pricing set price_per_chapter = 0 $$, '42501', 'permission denied for view story_pricing',
+    'a view is not a way to write');
+select tests.authenticate_as_service('operator');
+select throws_ok(
+    'select ledger.fold()', '42501', 'permission denied for schema ledger', 'the service role has no kernel function either');
+
+-- Should a view forget whose rows it shows, the policies do not ------------------
+select tests.sign_out();
+grant usage on schema ledger, app to anon, authenticated, service_role;
+create temp table behind (source text, anon text, nameless text, stranger text, reader text, creator text, service text);
+grant select on behind to public;
+insert into behind values
+('ledger.accounts', '-', '0', '1', '1', '1', '6'),
+('ledger.transfers', '-', '0', '0', '12', '5', '16'),
+('ledger.lots', '-', '0', '0', '2', '0', '3'),
+('app.story_purchases', '-', '0', '0', '3', '0', '4'),
+('app.story_entitlements', '-', '0', '0', '3', '0', '4'),
+('app.chapters', '4', '4', '4', '7', '9', '9'),
+('app.chapter_texts', '-', '-', '-', '-', '-', '-'),
+('app.audit_log', '-', '-', '-', '-', '-', '1'),
+('ledger.requests', '-', '-', '-', '-', '-', '-'),
+('ledger.draws', '-', '-', '-', '-', '-', '-');
+select tests.authenticate_as_anon();
+select set_eq('select source, tests.outcome(source) from behind', 'select source, anon from behind', 'not to anon');
+select tests.sign_in('authenticated', '{"role": "authenticated"}');
+select set_eq('select source, tests.outcome(source) from behind', 'select source, nameless from behind', 'not to nobody');
+select tests.authenticate_as('stranger');
+select set_eq('select source, tests.outcome(source) from behind', 'select source, stranger from behind', 'not to a stranger');
+select tests.authenticate_as('reader');
+select set_eq('select source, tests.outcome(source) from behind', 'select source, reader from behind', 'to a reader their own');
+select tests.authenticate_as('creator');
+select set_eq(
+    'select source, tests.outcome(source) from behind', 'select source, creator from behind', 'to a creator what was earned, and no more');
+select tests.authenticate_as_service('operator');
+select set_eq('select source, tests.outcome(source) from behind', 'select source, service from behind', 'to the service role all');
+
+select tests.sign_out();
+select * from finish();
+rollback;

@@ -1,0 +1,176 @@
+"""The container files, checked as far as that goes without Docker."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from typing import Any
+
+import pytest
+import yaml
+
+from api import create_app
+from api.cli import main
+from api.config import EdgeSettings
+from api.deploy import PROJECT
+from api.stack import postgrest
+
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+LASTING = ["database", "postgrest", "edge", "worker"]
+OURS = ["migrate", "edge", "worker"]
+SECRETS = {"POSTGRES_PASSWORD", "AUTHENTICATOR_PASSWORD", "EDGE_PASSWORD", "JWT_SECRET"}
+
+DOCKERFILE = (PROJECT / "Dockerfile").read_text().replace("\\\n", " ")
+INSTRUCTIONS = [
+    tuple(line.split(maxsplit=1))
+    for line in DOCKERFILE.splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def test_the_services() -> None:
+    assert set(SERVICES) == {*LASTING, "migrate"}
+    assert COMPOSE["volumes"].keys() == {"database"}
+    assert SERVICES["database"]["volumes"] == ["database:/var/lib/postgresql"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_images_are_pinned(name: str) -> None:
+    tag = SERVICES[name]["image"].partition(":")[2]
+    assert re.search(r"\d+\.\d+", tag), f"{name} needs an exact version, not {tag!r}"
+
+
+def test_base_images_are_pinned() -> None:
+    bases = [value.split()[0] for word, value in INSTRUCTIONS if word == "FROM"]
+    assert len(bases) == 2
+    assert all(re.fullmatch(r"python:3\.13\.\d+-slim-\w+", base) for base in bases)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_secrets_come_from_the_environment_and_have_no_default(name: str) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        is_secret = variable.endswith(("PASSWORD", "SECRET"))
+        used = re.findall(r"\$\{(\w+)([^}]*)\}", value)
+        assert bool(used) == is_secret, f"{variable}={value}"
+        for source, rest in used:
+            assert source in SECRETS
+            assert rest == f":?set {source} in .env"
+        assert "@" not in value or ":" not in value.partition("://")[2].partition("@")[0]
+
+
+def test_the_example_names_every_secret_and_holds_none() -> None:
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    settings = [line for line in lines if line and not line.startswith("#")]
+    assert sorted(settings) == sorted(f"{name}=" for name in SECRETS)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_lasting_services_are_watched_and_restarted(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["healthcheck"].keys() >= {"interval", "timeout", "retries"}
+    assert service["restart"] == "unless-stopped"
+
+
+def test_the_deploy_comes_between_the_database_and_the_rest() -> None:
+    assert SERVICES["migrate"]["restart"] == "no"
+    assert SERVICES["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+    for name in ("postgrest", "edge", "worker"):
+        assert SERVICES[name]["depends_on"] == {
+            "migrate": {"condition": "service_completed_successfully"}
+        }
+
+
+def test_ports_are_published_on_loopback_only() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {
+        "postgrest": ["127.0.0.1:${POSTGREST_PORT:-3000}:3000"],
+        "edge": ["127.0.0.1:${EDGE_PORT:-8000}:8000"],
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_runs_as_root(name: str) -> None:
+    service = SERVICES[name]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert "privileged" not in service
+    if name in OURS:
+        assert "build" in service
+        assert "user" not in service
+    else:
+        assert service["user"] in ("postgres", "1000")
+
+
+def test_the_image_runs_as_its_own_user() -> None:
+    words = [word for word, _ in INSTRUCTIONS]
+    last_stage = INSTRUCTIONS[len(words) - 1 - words[::-1].index("FROM") :]
+    users = [value for word, value in last_stage if word == "USER"]
+    assert users == ["pages"]
+    assert any(word == "RUN" and "useradd --uid 10001" in value for word, value in last_stage)
+
+
+def test_the_image_installs_nothing_unchecked() -> None:
+    installs = [value for word, value in INSTRUCTIONS if word == "RUN" and "pip install" in value]
+    assert len(installs) == 2
+    assert "--require-hashes" in installs[0]
+    assert "-r requirements.txt" in installs[0]
+    assert "--no-deps" in installs[1]
+    assert "--no-index" in installs[1]
+    text = (PROJECT / "requirements.txt").read_text().replace("\\\n", " ")
+    pinned = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(pinned) > 10
+    for line in pinned:
+        assert re.match(r"[\w.\[\],-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_the_image_gets_what_it_needs_and_no_more() -> None:
+    rules = (PROJECT / ".dockerignore").read_text().splitlines()
+    assert "*" in rules
+    allowed = {rule[1:] for rule in rules if rule.startswith("!")}
+    copied = set()
+    for word, value in INSTRUCTIONS:
+        if word == "COPY" and not value.startswith("--from"):
+            copied.update(value.split()[:-1])
+    assert copied == allowed
+    for name in copied:
+        assert (PROJECT / name).exists(), f"the Dockerfile copies {name}, which is not there"
+    assert not any(fnmatch(".env", name) for name in allowed)
+
+
+def test_commands_exist() -> None:
+    for name in ("migrate", "worker"):
+        program, command = SERVICES[name]["command"]
+        assert program == "infinite-pages"
+        assert command in main.commands
+
+
+def test_the_edge_has_the_route_that_its_health_check_asks() -> None:
+    app = create_app(EdgeSettings(database_url="postgresql://", jwt_secret="x" * 32))
+    path = re.search(r"http://127\.0\.0\.1:8000(/\w+)", SERVICES["edge"]["healthcheck"]["test"][-1])
+    assert path is not None
+    assert path[1] in {rule.rule for rule in app.url_map.iter_rules()}
+
+
+def test_the_image_starts_an_edge_that_gunicorn_accepts() -> None:
+    program, *arguments = json.loads(next(value for word, value in INSTRUCTIONS if word == "CMD"))
+    assert program == "gunicorn"
+    environment = {"DATABASE_URL": "postgresql://edge@database/x", "JWT_SECRET": "x" * 32}
+    checked = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--check-config", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_postgrest_is_configured_as_in_the_local_stack() -> None:
+    local = postgrest.environment(database_url="", jwt_secret="", port=3000, admin_port=3001)
+    given = SERVICES["postgrest"]["environment"]
+    for variable in local.keys() - {"PGRST_DB_URI", "PGRST_JWT_SECRET", "PGRST_SERVER_HOST"}:
+        assert given[variable] == local[variable], variable

@@ -1,0 +1,180 @@
+"""The demonstration: its data is loaded once, and its story notices a wrong figure."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from psycopg import sql
+
+from api import demo, deploy
+from api.cli import main
+from api.demo import figures
+from api.demo.books import BOOKS
+from api.stack.errors import StackError
+from api.stack.postgres import EmbeddedPostgres
+from tests.conftest import NewDatabase
+from tests.processes import run_command
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """Every row of every table of the product."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "select schemaname, tablename from pg_tables where schemaname in ('app', 'ledger')"
+        ).fetchall()
+        return {
+            ".".join(table): [
+                row
+                for (row,) in connection.execute(
+                    sql.SQL("select t::text from {} as t order by 1").format(sql.Identifier(*table))
+                )
+            ]
+            for table in tables
+        }
+
+
+def run(url: str, query: str, *arguments: object) -> list[tuple[object, ...]]:
+    with psycopg.connect(url) as connection:
+        cursor = connection.execute(query.encode(), arguments)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_loading_again_changes_nothing(migrated_database: NewDatabase) -> None:
+    url = migrated_database()
+    said: list[str] = []
+    first = demo.load(url, said.append)
+    assert len(said) == len(figures.PEOPLE) + len(BOOKS)
+    loaded = contents(url)
+    assert loaded["app.chapter_texts"]
+
+    said.clear()
+    assert demo.load(url, said.append) == first
+
+    assert said == []
+    assert contents(url) == loaded
+
+
+def test_what_is_loaded(migrated_database: NewDatabase) -> None:
+    url = migrated_database()
+    story = demo.load(url, print)
+    assert (story.chapter_number, story.title) == (3, BOOKS[0].title)
+    wallets = run(
+        url,
+        """
+        select p.handle, coalesce(a.balance, 0), o.user_id is not null, p.is_creator
+        from app.profiles as p
+        left join ledger.accounts as a on a.owner_id = p.id and a.kind = 'wallet'
+        left join app.operators as o on o.user_id = p.id
+        order by p.handle
+        """,
+    )
+    assert wallets == [
+        ("admin", 0, True, False),
+        ("coauthor", 0, False, True),
+        ("creator", 0, False, True),
+        ("reader", 110, False, False),
+        ("stranger", 30, False, False),
+    ]
+    stories = run(
+        url,
+        """
+        select s.id = %s, s.title, s.status, s.chapter_count,
+            array(select a.basis_points from app.story_authors as a
+                where a.story_id = s.id order by a.rank)
+        from app.stories as s order by s.created_at
+        """,
+        story.story_id,
+    )
+    assert stories == [
+        (True, BOOKS[0].title, "published", 7, [10000]),
+        (False, BOOKS[1].title, "published", 3, [6000, 4000]),
+    ]
+    assert run(url, "select * from ledger.verify()") == []
+
+
+def test_what_people_did_with_it_is_left_alone(migrated_database: NewDatabase) -> None:
+    url = migrated_database()
+    story = demo.load(url, print)
+    run(url, "update app.stories set title = 'Another Name', status = 'archived'")
+    run(url, "update app.profiles set handle = 'somebody' where handle = 'reader'")
+    changed = contents(url)
+
+    assert demo.load(url, print).story_id == story.story_id
+
+    assert contents(url) == changed
+
+
+def test_two_loads_at_once_make_one_demo(migrated_database: NewDatabase) -> None:
+    url = migrated_database()
+    with ThreadPoolExecutor() as pool:
+        stories = list(pool.map(lambda _: demo.load(url, print), range(4)))
+    assert len(set(stories)) == 1
+    assert run(url, "select count(*) from app.stories") == [(len(BOOKS),)]
+
+
+def test_a_handle_that_is_taken_is_named(migrated_database: NewDatabase) -> None:
+    url = migrated_database()
+    run(url, "insert into app.profiles (id, handle) values (gen_random_uuid(), 'creator')")
+    with pytest.raises(StackError, match=r"handle 'creator'.*somebody else.*without --demo"):
+        demo.load(url, print)
+
+
+@pytest.fixture
+def plain_login() -> Iterator[str]:
+    """A server whose only deployer is no superuser, as on a hosted one."""
+    with tempfile.TemporaryDirectory(prefix="infinite-pages-test-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "postgres")
+        server.start()
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute("create role deployer login createrole createdb")
+            connection.execute("create database infinite_pages owner deployer")
+        yield server.url(user="deployer")
+        server.stop()
+
+
+def test_loading_needs_no_superuser(plain_login: str) -> None:
+    deploy.migrate(plain_login)
+    assert demo.load(plain_login, print).title == BOOKS[0].title
+
+
+def test_the_story_is_told_with_its_figures() -> None:
+    told = run_command("demo")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stderr == ""
+    lines = told.stdout.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    for figure in ("105 credits", "402 chapter_not_owned", "175,000", "105,000", "70,000"):
+        assert figure in told.stdout
+    assert "OFF" not in told.stdout
+    assert lines[-1].endswith("figures are right.")
+
+
+@pytest.mark.parametrize(
+    ("tampering", "shown"),
+    [
+        ("update app.economy set story_creator_basis_points = 6999", "OFF  for the chapter"),
+        ("update app.story_pricing set price_per_chapter = 6", "expected 5 credits"),
+        ("update app.stories set status = 'archived'", "stories answered with 0 rows"),
+    ],
+)
+def test_a_wrong_figure_fails_the_command(
+    monkeypatch: pytest.MonkeyPatch, tampering: str, shown: str
+) -> None:
+    load = demo.load
+
+    def load_and_tamper(url: str, report: Callable[[str], None]) -> demo.DemoStory:
+        story = load(url, report)
+        run(url, tampering)
+        return story
+
+    monkeypatch.setattr(demo, "load", load_and_tamper)
+    told = CliRunner().invoke(main, ["demo"])
+    assert told.exit_code == 1
+    assert shown in told.output
+    assert "of the figures are off" in told.output
+    assert "Traceback" not in told.output

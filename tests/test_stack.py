@@ -1,0 +1,290 @@
+"""The supervisor and the embedded server, treated the way machines and people treat them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from api.config import Settings, SettingsError
+from api.stack import postgrest
+from api.stack.errors import StackError
+from api.stack.lock import state_lock
+from api.stack.postgres import EmbeddedPostgres
+from api.stack.wait import wait_until
+from tests.conftest import NewDatabase
+from tests.processes import RunningUp, run_command
+
+
+class StartUp(Protocol):
+    def __call__(self, *options: str, **environment: str) -> RunningUp: ...
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder a server may live in.
+
+    Not pytest's own, whose parent every other run of pytest closes to the server's system user.
+    """
+    with tempfile.TemporaryDirectory(prefix="infinite-pages-test-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def up(folder: Path) -> Iterator[StartUp]:
+    """Starts `infinite-pages up` on a state folder of the test's own; ends what still runs."""
+    started: list[RunningUp] = []
+
+    def start(*options: str, **environment: str) -> RunningUp:
+        running = RunningUp(folder, *options, **environment)
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        if running.process.poll() is None:
+            running.end()
+    embedded(folder).stop()
+
+
+def embedded(folder: Path) -> EmbeddedPostgres:
+    return EmbeddedPostgres(folder / "state" / "postgres")
+
+
+def lines(text: str) -> list[str]:
+    return text.strip().splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_and_stops_cleanly(up: StartUp, folder: Path, number: signal.Signals) -> None:
+    running = up("--no-demo")
+    assert httpx.get(running.rest_url).status_code == 200
+    assert httpx.get(f"{running.edge_url}/readyz").json() == {"status": "ready"}
+    children = psutil.Process(running.process.pid).children(recursive=True)
+
+    assert running.end(number) == 0
+
+    assert not any(child.is_running() for child in children)
+    assert embedded(folder).pid is None
+    log = running.output
+    order = [log.index(f"stopping {name}") for name in ("worker", "edge", "postgrest", "postgres")]
+    assert order == sorted(order)
+    assert "Traceback" not in log
+
+
+def test_the_printed_commands_sell_a_chapter(up: StartUp) -> None:
+    """Pasted into a shell as they are, the first buys and the second reads."""
+    printed = up().output.partition("is up.")[2].replace("\\\n", " ")
+    buy, read = [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]
+
+    bought = json.loads(subprocess.check_output(["bash", "-c", buy], text=True))
+    chapter = json.loads(subprocess.check_output(["bash", "-c", read], text=True))
+
+    assert "code" not in bought, bought
+    assert "code" not in chapter, chapter
+    assert len(json.dumps(chapter)) > 1000  # prose, not an excerpt
+
+
+def test_a_second_up_on_the_same_state_is_refused(up: StartUp) -> None:
+    running = up("--no-demo")
+    second = run_command("up", environment=running.environment)
+    assert second.returncode == 1
+    assert len(lines(second.stderr)) == 1
+    assert f"already running (pid {running.process.pid})" in second.stderr
+    assert httpx.get(f"{running.edge_url}/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("variable", ["POSTGREST_PORT", "EDGE_PORT"])
+def test_a_busy_port_is_named(folder: Path, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        environment = {variable: str(port), "STATE_DIR": str(folder / "state")}
+        refused = run_command("up", environment=environment)
+    assert refused.returncode == 1
+    assert len(lines(refused.stderr)) == 1
+    assert str(port) in refused.stderr
+    assert variable in refused.stderr
+    assert not (folder / "state" / "postgres").exists()
+
+
+@pytest.mark.parametrize("name", ["postgres", "postgrest", "edge", "worker"])
+def test_the_death_of_a_part_stops_the_rest(up: StartUp, folder: Path, name: str) -> None:
+    running = up("--no-demo")
+    children = psutil.Process(running.process.pid).children(recursive=True)
+    running.child(name).kill()
+
+    assert running.process.wait(60) == 1
+
+    assert f"{name} was killed by SIGKILL" in running.output
+    assert "Traceback" not in running.output
+    assert wait_until(lambda: not any(child.is_running() for child in children), seconds=10)
+    assert embedded(folder).pid is None
+
+
+def test_a_killed_supervisor_loses_nothing(up: StartUp, folder: Path) -> None:
+    first = up("--no-demo")
+    others = [first.child(name) for name in ("postgrest", "edge", "worker")]
+    server = embedded(folder)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("create table public.kept as select 42 as answer")
+
+    first.end(signal.SIGKILL)
+
+    left_behind = server.pid
+    assert left_behind is not None
+    assert wait_until(lambda: not any(each.is_running() for each in others), seconds=10)
+    again = up("--no-demo")
+    assert server.pid != left_behind
+    with psycopg.connect(server.url()) as connection:
+        assert connection.execute("select answer from public.kept").fetchone() == (42,)
+    assert again.end() == 0
+
+
+def test_ones_own_server_is_used_as_it_is(
+    up: StartUp, folder: Path, new_database: NewDatabase
+) -> None:
+    running = up(DATABASE_URL=new_database())
+    assert httpx.get(f"{running.edge_url}/readyz").status_code == 200
+    assert not (folder / "state" / "postgres").exists()
+    assert "purchase_story" not in running.output  # no demo data unless asked for
+    assert running.end() == 0
+
+
+def test_data_of_another_version_is_refused(folder: Path) -> None:
+    data = folder / "state" / "postgres"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("16\n")
+    refused = run_command("up", environment={"STATE_DIR": str(folder / "state")})
+    assert refused.returncode == 1
+    assert len(lines(refused.stderr)) == 1
+    assert "made by PostgreSQL 16" in refused.stderr
+
+
+def test_a_folder_of_something_else_is_refused(folder: Path) -> None:
+    (folder / "holiday.jpg").touch()
+    with pytest.raises(StackError, match="holds no PostgreSQL data"):
+        EmbeddedPostgres(folder).start()
+
+
+def test_missing_npm_packages_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(postgrest, "NODE_MODULES", tmp_path)
+    with pytest.raises(StackError, match="npm"):
+        postgrest.find_postgrest()
+
+
+def test_a_postgrest_on_path_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = tmp_path / "postgrest"
+    binary.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert postgrest.find_postgrest() == str(binary)
+
+
+def test_the_lock_goes_with_its_holder(tmp_path: Path) -> None:
+    with (
+        state_lock(tmp_path),
+        pytest.raises(StackError, match=f"pid {os.getpid()}"),
+        state_lock(tmp_path),
+    ):
+        pass
+    with state_lock(tmp_path):
+        pass
+
+
+class TestEmbeddedPostgres:
+    @pytest.fixture
+    def server(self, folder: Path) -> Iterator[EmbeddedPostgres]:
+        server = EmbeddedPostgres(folder / "data")
+        server.start()
+        yield server
+        server.stop()
+
+    def test_it_listens_on_a_private_socket_only(self, server: EmbeddedPostgres) -> None:
+        with psycopg.connect(server.url("postgres")) as connection:
+            assert connection.execute("show listen_addresses").fetchone() == ("",)
+            assert connection.execute("show fsync").fetchone() == ("on",)
+            assert connection.execute("show timezone").fetchone() == ("UTC",)
+        assert server.data_folder.stat().st_mode & 0o077 == 0
+
+    def test_a_killed_server_recovers(self, server: EmbeddedPostgres) -> None:
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute("create table kept as select 1 as one")
+            server.kill()
+        assert server.pid is None
+        server.start()
+        with psycopg.connect(server.url("postgres")) as connection:
+            assert connection.execute("select one from kept").fetchone() == (1,)
+
+    def test_a_pid_file_of_nobody_does_not_stop_it(self, server: EmbeddedPostgres) -> None:
+        server.kill()
+        pid_file = server.data_folder / "postmaster.pid"
+        ours = str(os.getpid())  # alive, and no PostgreSQL
+        pid_file.write_text("\n".join([ours, *pid_file.read_text().splitlines()[1:]]))
+        server.start()
+        assert server.pid not in (None, os.getpid())
+
+    def test_a_live_server_is_not_started_over(self, server: EmbeddedPostgres) -> None:
+        with pytest.raises(StackError, match=f"pid {server.pid}"):
+            EmbeddedPostgres(server.data_folder).start()
+
+    def test_a_long_path_gets_a_short_socket(self, folder: Path) -> None:
+        server = EmbeddedPostgres(folder / "deep" / ("x" * 90) / "data")
+        server.start()
+        with psycopg.connect(server.url("postgres")) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+        assert server.socket_folder.stat().st_mode & 0o077 == 0
+        server.stop()
+        assert not server.socket_folder.exists()
+
+    def test_a_refusal_of_postgres_itself_is_passed_on(self, server: EmbeddedPostgres) -> None:
+        server.stop()
+        with (server.data_folder / "postgresql.conf").open("a") as configuration:
+            configuration.write("nonsense = 1\n")
+        with pytest.raises(StackError, match="did not start"):
+            server.start()
+
+
+class TestSettings:
+    def test_defaults(self) -> None:
+        settings = Settings.from_environment({})
+        assert (settings.postgrest_port, settings.edge_port) == (3000, 8000)
+        assert settings.state_folder == Path.cwd() / ".local"
+        assert settings.database_url is None
+
+    @pytest.mark.parametrize(
+        ("environment", "said"),
+        [
+            ({"POSTGREST_PORT": "http"}, "POSTGREST_PORT must be a port"),
+            ({"EDGE_PORT": "0"}, "EDGE_PORT must be a port"),
+            ({"EDGE_PORT": "3000"}, "choose two ports"),
+            ({"DATABASE_URL": "mysql://there"}, "DATABASE_URL must begin"),
+            ({"JWT_SECRET": "short"}, "JWT_SECRET must be at least 32"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, environment: dict[str, str], said: str) -> None:
+        with pytest.raises(SettingsError, match=said):
+            Settings.from_environment(environment)
+
+    def test_the_secret_is_made_once_and_private(self, tmp_path: Path) -> None:
+        settings = Settings.from_environment({"STATE_DIR": str(tmp_path / "state")})
+        secret = settings.jwt_secret
+        assert len(secret) >= 32
+        assert settings.jwt_secret == secret
+        assert (tmp_path / "state" / "jwt.secret").stat().st_mode & 0o777 == 0o600
+
+    def test_a_login_keeps_the_server_and_changes_the_person(self) -> None:
+        url = "postgresql://owner:o@db:6432/pages?sslmode=require"
+        settings = Settings.from_environment({"DATABASE_URL": url, "EDGE_PASSWORD": "p@ss/word"})
+        login = settings.login_url(url, "edge")
+        assert login == "postgresql://edge:p%40ss%2Fword@db:6432/pages?sslmode=require"
+        with pytest.raises(SettingsError, match="AUTHENTICATOR_PASSWORD"):
+            settings.login_url(url, "authenticator")

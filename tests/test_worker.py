@@ -1,0 +1,134 @@
+"""The worker's clock: what is due is done, by one worker, through restarts of the database."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Queue
+
+import psycopg
+import pytest
+
+from api import worker
+from api.worker import Task, WorkerError
+
+NewDatabase = Callable[[], str]
+
+# A ledger that only counts how often each of its functions was called.
+LEDGER = """
+create schema ledger;
+create table ledger.calls (function text);
+create function ledger.ensure_partitions() returns void language sql
+as $$ insert into ledger.calls values ('ensure_partitions') $$;
+create function ledger.expire_lots() returns bigint language sql
+as $$ insert into ledger.calls values ('expire_lots'); select 0::bigint $$;
+create function ledger.fold() returns bigint language sql
+as $$ insert into ledger.calls values ('fold'); select 7::bigint $$;
+create function ledger.seal() returns text language sql
+as $$ insert into ledger.calls values ('seal'); select null::text $$;
+"""
+
+
+@pytest.fixture
+def url(new_database: NewDatabase) -> str:
+    """A database with the counting ledger."""
+    made = new_database()
+    with psycopg.connect(made) as connection:
+        connection.execute(LEDGER)
+    return made
+
+
+def calls(url: str) -> list[str]:
+    with psycopg.connect(url) as connection:
+        return [name for (name,) in connection.execute("select function from ledger.calls")]
+
+
+def test_once_does_every_task_one_time(url: str) -> None:
+    lines: list[str] = []
+    worker.run(url, once=True, report=lines.append)
+    assert calls(url) == ["ensure_partitions", "expire_lots", "fold", "seal"]
+    assert lines == ["fold: 7"]
+
+
+def test_a_task_that_another_worker_does_is_passed_over(url: str) -> None:
+    with psycopg.connect(url) as other:
+        other.execute("select pg_advisory_xact_lock(hashtextextended('infinite pages: fold', 0))")
+        worker.run(url, once=True, report=lambda line: None)
+    assert calls(url) == ["ensure_partitions", "expire_lots", "seal"]
+
+
+def test_a_task_does_not_queue_for_a_table(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LOCK_TIMEOUT", "100ms")
+    with psycopg.connect(url) as other:
+        other.execute("lock table ledger.calls")
+        with pytest.raises(WorkerError, match="lock timeout"):
+            worker.run(url, once=True)
+
+
+def test_once_says_what_failed(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("drop function ledger.fold()")
+    with pytest.raises(WorkerError, match=r"^function ledger\.fold\(\) does not exist$"):
+        worker.run(url, once=True)
+    with pytest.raises(WorkerError, match="connection failed"):
+        worker.run("postgresql://nobody@127.0.0.1:1/nothing", once=True)
+
+
+@contextmanager
+def running(url: str, tasks: list[Task]) -> Iterator[Queue[str]]:
+    """A worker in a thread, and what it reports."""
+    stop, lines = threading.Event(), Queue[str]()
+    thread = threading.Thread(target=worker.run_until, args=(stop, url, lines.put, tasks))
+    thread.start()
+    try:
+        yield lines
+    finally:
+        stop.set()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def test_tasks_come_round(url: str) -> None:
+    with running(url, [Task("fold", 0.02), Task("seal", 3600)]) as lines:
+        assert [lines.get(timeout=30) for _ in range(4)] == ["connected", *["fold: 7"] * 3]
+    assert calls(url).count("seal") == 1
+
+
+def test_a_failing_task_does_not_stop_the_others(url: str) -> None:
+    with running(url, [Task("missing", 0.02), Task("fold", 0.02)]) as lines:
+        said = [lines.get(timeout=30) for _ in range(5)]
+    failure = "missing failed: function ledger.missing() does not exist"
+    assert said == ["connected", failure, "fold: 7", failure, "fold: 7"]
+
+
+def test_a_lost_connection_is_made_again(url: str) -> None:
+    with running(url, [Task("fold", 0.02)]) as lines:
+        assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "fold: 7"]
+        with psycopg.connect(url) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        while (line := lines.get(timeout=30)) == "fold: 7":
+            pass
+        assert line.endswith("trying again in 1 s")
+        assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "fold: 7"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(url: str, number: signal.Signals) -> None:
+    script = (
+        "import sys; from api import worker\n"
+        "worker.run(sys.argv[1], report=lambda line: print(line, flush=True))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, url], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "connected\n"
+        os.kill(process.pid, number)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
