@@ -23,7 +23,7 @@ create table app.stories (
         setweight(to_tsvector('pg_catalog.simple', title), 'A')
         || setweight(to_tsvector('pg_catalog.english', title), 'A')
         || setweight(to_tsvector('pg_catalog.english', description), 'B')
-        || setweight(to_tsvector('pg_catalog.simple', genre), 'C')
+        || setweight(to_tsvector('pg_catalog.english', genre), 'C')
     ) stored
 );
 comment on table app.stories is 'A story and its metrics; the metrics are kept by triggers on its chapters.';

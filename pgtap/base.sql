@@ -1,7 +1,7 @@
 -- base: who is calling, profiles, rate limits, the audit log and the policy numbers.
 begin;
 \ir helpers.psql
-select plan(89);
+select plan(90);
 
 -- Claims --------------------------------------------------------------------------------------
 
@@ -129,9 +129,12 @@ select is(
     'PT400 text_too_long: The bio is too long. It has 2001 characters; at most 2000 are allowed.',
     'a bio of 2001 is refused');
 select is(
-    refusal($$ select api.update_profile(avatar_url => repeat('x', 501)) $$),
+    refusal($$ select api.update_profile(avatar_url => 'https://' || repeat('x', 493)) $$),
     'PT400 text_too_long: The avatar address is too long. It has 501 characters; at most 500 are allowed.',
     'an address of 501 is refused');
+select is(
+    refusal($$ select api.update_profile(avatar_url => 'javascript:alert(1)') $$),
+    'PT400 invalid_avatar_url: The picture''s address must begin with https://.', 'and so is a script');
 
 -- The first handle of a person is made from the id, which is no secret.
 select is(

@@ -86,7 +86,7 @@ from only_grow
 cross join (values ('truncate'), ('delete from')) as v (verb);
 select authenticate_as_service('admin');
 select throws_ok(
-    $$ update api.transfers set amount = 1 $$, '42501', 'permission denied for view transfers',
+    $$ update api.transfers set balance_after = 1 $$, '42501', 'permission denied for view transfers',
     'K1: the service role cannot change a movement through its view');
 reset role;
 select is_empty(

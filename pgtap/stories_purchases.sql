@@ -1,7 +1,7 @@
 -- stories: what a purchase costs, what it unlocks and what it pays its authors (IP4, IP5, K7).
 begin;
 \ir helpers.psql
-select plan(108);
+select plan(109);
 
 select count(tests.create_person(p))
 from unnest(array['creator', 'cowriter', 'third', 'reader', 'neighbour', 'poor', 'rich']) as p;
@@ -255,7 +255,11 @@ select is(tests.buy_line('Short', 'bundle', '{1,2}'), '0 for {1,2} leaves 0 unpa
 select authenticate_as('creator');
 select api.set_story_pricing(tests.story_id('Short'), bundle_discount => 0);
 select authenticate_as('poor');
-select is(tests.quote('Short', 'bundle'), '5 of 5 for {3}', 'and stays with who took it');
+select is(tests.quote('Short', 'chapter', '{1,2,3}'), '5 of 5 for {3}', 'and stays with who took it');
+select is(
+    refusal($$ select tests.quote('Short', 'bundle') $$),
+    'PT422 bundle_too_small: A bundle needs at least two chapters that you do not own yet. Buy chapter 3 by itself.',
+    'a quote refuses what a purchase would');
 select authenticate_as('rich');
 select is(tests.quote('Short', 'bundle'), '0 of 0 for {} owned', 'as the unlock does');
 

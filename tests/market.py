@@ -124,11 +124,9 @@ class Market:
     def balance(self, reader: UUID) -> int:
         return int(value(self.owner, "select ledger.balance(%s, 'wallet')", reader))
 
-    def earned(self, connection: Connection | None = None) -> int:
+    def earned(self) -> int:
         """The creator's balance as the ledger states it, in micro-dollars."""
-        return int(
-            value(connection or self.owner, "select ledger.balance(%s, 'earnings')", self.creator)
-        )
+        return int(value(self.owner, "select ledger.balance(%s, 'earnings')", self.creator))
 
     def purchases(self, reader: UUID) -> int:
         return int(

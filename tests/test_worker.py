@@ -29,6 +29,9 @@ create function ledger.fold() returns bigint language sql
 as $$ insert into ledger.calls values ('fold'); select 7::bigint $$;
 create function ledger.seal() returns text language sql
 as $$ insert into ledger.calls values ('seal'); select null::text $$;
+create schema app;
+create function app.promote_creators() returns integer language sql
+as $$ insert into ledger.calls values ('promote_creators'); select 0 $$;
 """
 
 
@@ -49,15 +52,15 @@ def calls(url: str) -> list[str]:
 def test_once_does_every_task_one_time(url: str) -> None:
     lines: list[str] = []
     worker.run(url, once=True, report=lines.append)
-    assert calls(url) == ["ensure_partitions", "expire_lots", "fold", "seal"]
-    assert lines == ["fold: 7"]
+    assert calls(url) == ["ensure_partitions", "expire_lots", "fold", "seal", "promote_creators"]
+    assert lines == ["ledger.fold: 7"]
 
 
 def test_a_task_that_another_worker_does_is_passed_over(url: str) -> None:
     with psycopg.connect(url) as other:
-        other.execute("select pg_advisory_xact_lock(hashtextextended('infinite pages: fold', 0))")
+        other.execute("select pg_advisory_xact_lock(hashtextextended('infinite pages: ledger.fold', 0))")
         worker.run(url, once=True, report=lambda line: None)
-    assert calls(url) == ["ensure_partitions", "expire_lots", "seal"]
+    assert calls(url) == ["ensure_partitions", "expire_lots", "seal", "promote_creators"]
 
 
 def test_a_task_does_not_queue_for_a_table(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,20 +95,20 @@ def running(url: str, tasks: list[Task]) -> Iterator[Queue[str]]:
 
 
 def test_tasks_come_round(url: str) -> None:
-    with running(url, [Task("fold", 0.02), Task("seal", 3600)]) as lines:
+    with running(url, [Task("ledger.fold", 0.02), Task("ledger.seal", 3600)]) as lines:
         assert [lines.get(timeout=30) for _ in range(4)] == ["connected", *["fold: 7"] * 3]
     assert calls(url).count("seal") == 1
 
 
 def test_a_failing_task_does_not_stop_the_others(url: str) -> None:
-    with running(url, [Task("missing", 0.02), Task("fold", 0.02)]) as lines:
+    with running(url, [Task("ledger.missing", 0.02), Task("ledger.fold", 0.02)]) as lines:
         said = [lines.get(timeout=30) for _ in range(5)]
-    failure = "missing failed: function ledger.missing() does not exist"
+    failure = "ledger.missing failed: function ledger.missing() does not exist"
     assert said == ["connected", failure, "fold: 7", failure, "fold: 7"]
 
 
 def test_a_lost_connection_is_made_again(url: str) -> None:
-    with running(url, [Task("fold", 0.02)]) as lines:
+    with running(url, [Task("ledger.fold", 0.02)]) as lines:
         assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "fold: 7"]
         with psycopg.connect(url) as connection:
             connection.execute(

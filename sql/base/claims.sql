@@ -23,7 +23,8 @@ begin
     elsif v_subject like '________-____-____-____-____________'
         and translate(v_subject, '0123456789abcdefABCDEF', '') = '----'
     then
-        return v_subject::uuid;
+        -- The platform's own id is nobody's.
+        return nullif(v_subject::uuid, '00000000-0000-0000-0000-000000000000'::uuid);
     end if;
     -- Issuers that do not use UUIDs (auth0|123, user_2ab): a stable one is derived from issuer and subject.
     return encode(

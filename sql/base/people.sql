@@ -1,5 +1,12 @@
 -- Profiles appear on first use; nobody has to register here.
 
+create or replace function app.first_handle(user_id uuid)
+returns text
+language sql immutable
+set search_path = ''
+return 'u' || replace(first_handle.user_id::text, '-', '');
+comment on function app.first_handle(uuid) is $$The handle of a person who has not chosen one$$;
+
 create or replace function app.ensure_profile(user_id uuid)
 returns void
 language plpgsql volatile
@@ -7,7 +14,7 @@ set search_path = ''
 as $$
 begin
     insert into app.profiles (id, handle)
-    values (ensure_profile.user_id, 'u' || replace(ensure_profile.user_id::text, '-', ''))
+    values (ensure_profile.user_id, app.first_handle(ensure_profile.user_id))
     on conflict do nothing;
 end;
 $$;
@@ -68,22 +75,26 @@ begin
         perform app.fail(
             400, 'invalid_handle', 'A handle has 3 to 40 lower-case letters, digits or underscores.');
     end if;
-    if exists (
-        select from app.profiles as p
-        where p.handle = update_profile.handle and p.id <> v_user_id
-    ) then
+    -- A first handle is made from its owner's id: nobody else may take it before they come.
+    if update_profile.handle ~ '^u[0-9a-f]{32}$' and update_profile.handle <> app.first_handle(v_user_id) then
         perform app.fail(409, 'handle_taken', 'This handle belongs to somebody else.');
+    end if;
+    if update_profile.avatar_url !~ '^(https://[^[:space:]]+)?$' then
+        perform app.fail(400, 'invalid_avatar_url', 'The picture''s address must begin with https://.');
     end if;
     update app.profiles as p
     set handle = coalesce(update_profile.handle, p.handle),
         display_name = case
             when update_profile.display_name is null then p.display_name
+            when update_profile.display_name = '' then null
             else app.require_text(update_profile.display_name, 'display name', 80) end,
         bio = case
             when update_profile.bio is null then p.bio
+            when update_profile.bio = '' then null
             else app.require_text(update_profile.bio, 'bio', 2000) end,
         avatar_url = case
             when update_profile.avatar_url is null then p.avatar_url
+            when update_profile.avatar_url = '' then null
             else app.require_text(update_profile.avatar_url, 'avatar address', 500) end,
         updated_at = now()
     where p.id = v_user_id;
@@ -96,5 +107,5 @@ end;
 $$;
 comment on function app.update_profile(text, text, text, text) is $$Change the caller's own profile
 
-Null keeps what is there. Errors: 400 invalid_handle, 401, 409 handle_taken.$$;
+Null keeps what is there, an empty text removes it. Errors: 400 invalid_handle, 400 invalid_avatar_url, 400 text_too_long, 401, 409 handle_taken.$$;
 grant execute on function app.update_profile(text, text, text, text) to authenticated, service_role;

@@ -48,11 +48,11 @@ select
     t.id,
     t.book_id as user_id,
     case
-        when t.kind in ('purchase', 'spend', 'bonus', 'refund') then t.kind
+        when t.kind in ('purchase', 'spend', 'bonus', 'refund') then t.kind::text
         when t.kind = 'expiry' then 'spend'
         else 'bonus'
     end as transaction_type,
-    case when t.credit_kind = 'wallet' then t.amount else -t.amount end as amount,
+    case when t.credit_kind = 'wallet' then t.amount::bigint else -t.amount end as amount,
     t.balance_after,
     case
         when t.kind = 'purchase' then 'Credits bought'
@@ -113,7 +113,7 @@ begin atomic
     select m.name, m.credits, m.price_microdollars, m.owed_microdollars, m.margin_microdollars
     from app.package_margins() as m;
 end;
-comment on function api.package_margins() is $$What each package brings, against what creators earn when all of it is spent on stories
+comment on function api.package_margins() is $$What each package brings, against what its credits cost
 
-In credits and micro-dollars, before Stripe's fee. A negative margin is a package that costs more than it brings. For the service role only.$$;
+`owed` is what creators earn when all of it is spent on stories. In credits and micro-dollars, before Stripe's fee. A negative margin is a package that costs more than it brings. For the service role only.$$;
 grant execute on function api.package_margins() to service_role;

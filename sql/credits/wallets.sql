@@ -60,7 +60,7 @@ begin
     select p.* into v_profile from app.profiles as p where p.id = v_user_id;
     if not found then
         v_profile.id := v_user_id;
-        v_profile.handle := 'u' || replace(v_user_id::text, '-', '');
+        v_profile.handle := app.first_handle(v_user_id);
         v_profile.is_creator := false;
         v_profile.creator_tier := 'bronze';
         v_profile.subscription_tier := 'free';
@@ -101,7 +101,7 @@ begin
     end if;
     perform ledger.lock_wallet(grant_credits.user_id);
     v_arguments := jsonb_build_array(
-        grant_credits.user_id, grant_credits.credits, v_reason, grant_credits.expires_at);
+        grant_credits.user_id, grant_credits.credits, v_reason, extract(epoch from grant_credits.expires_at));
     v_answer := ledger.replay(grant_credits.user_id, v_key, 'grant_credits', v_arguments);
     if v_answer is not null then
         return jsonb_populate_record(null::ledger.receipt, v_answer);

@@ -25,7 +25,7 @@ select
     (t.amount / 1000000.0)::numeric(20, 6) as usd_equivalent,
     t.transaction_id,
     t.created_at,
-    t.amount as microdollars,
+    t.amount::bigint as microdollars,
     t.credits as credits_spent,
     t.credit_value as credit_value_microdollars,
     t.creator_basis_points,
@@ -61,7 +61,7 @@ select
     case when t.reference_type like 'story\_%' then t.reference_id end as story_id,
     t.reverses_id as earning_id,
     (t.amount / 1000000.0)::numeric(20, 6) as usd_equivalent,
-    t.amount as microdollars,
+    t.amount::bigint as microdollars,
     t.created_at
 from ledger.transfers as t
 where t.debit_owner_id = (select app.current_user_id())
@@ -182,5 +182,5 @@ begin atomic
 end;
 comment on function api.update_profile(text, text, text, text) is $$Change your profile
 
-What is left out stays. `handle`: 3 to 40 lower-case letters, digits or underscores. Errors: 400 invalid_handle, 400 text_too_long, 401 login_required, 409 handle_taken.$$;
+What is left out stays; an empty text removes it. `handle`: 3 to 40 lower-case letters, digits or underscores; `avatar_url` begins with https://. Errors: 400 invalid_handle, 400 invalid_avatar_url, 400 text_too_long, 401 login_required, 409 handle_taken.$$;
 grant execute on function api.update_profile(text, text, text, text) to authenticated, service_role;

@@ -40,9 +40,9 @@ return (
         and t.id >= ledger.id_floor(now() - make_interval(days => app.hold_days(pending_earnings.creator_id) + 1))
         and t.created_at > now() - make_interval(days => app.hold_days(pending_earnings.creator_id))
 );
-comment on function app.pending_earnings(uuid) is $$Earnings still inside the hold, less what was taken back of them, in micro-dollars
+comment on function app.pending_earnings(uuid) is $$Earnings still inside the hold, in micro-dollars
 
-Only credits age; a debit counts at once, against the sale it takes back.$$;
+Less what was taken back of them. Only credits age; a debit counts at once, against the sale it takes back.$$;
 
 create or replace function app.earnings_summary(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,

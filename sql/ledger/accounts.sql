@@ -17,17 +17,24 @@ comment on function ledger.guarded_kinds() is $$The kinds of account that may ne
 
 Their balance is kept in the account's row, which is locked by every movement. All other kinds are open: a sale never touches their row.$$;
 
+create or replace function ledger.assets()
+returns jsonb
+language sql immutable parallel safe
+set search_path = ''
+return '{
+    "wallet": "credit", "issued": "credit", "redeemed": "credit", "expired": "credit",
+    "earnings": "usd", "royalties": "usd"
+}'::jsonb;
+comment on function ledger.assets() is $$The chart of accounts: every kind and what it holds
+
+credit: wallet (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings (a creator's), royalties (the platform's).$$;
+
 create or replace function ledger.asset_of(kind text)
 returns text
 language sql immutable parallel safe
 set search_path = ''
-return case
-    when asset_of.kind in ('wallet', 'issued', 'redeemed', 'expired') then 'credit'
-    when asset_of.kind in ('earnings', 'royalties') then 'usd'
-end;
-comment on function ledger.asset_of(text) is $$What an account of this kind holds
-
-credit: wallet (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings (a creator's), royalties (the platform's).$$;
+return ledger.assets() ->> asset_of.kind;
+comment on function ledger.asset_of(text) is $$What an account of this kind holds; null for an unknown kind$$;
 
 create or replace function ledger.open_account(owner_id uuid, kind text)
 returns void

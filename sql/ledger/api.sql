@@ -2,7 +2,7 @@
 
 create or replace view api.transfers with (security_invoker = true) as
 select
-    t.book_id, t.id, t.transaction_id, t.kind, t.asset, t.amount,
+    t.book_id, t.id, t.transaction_id, t.kind::text as kind, t.asset, t.amount::bigint as amount,
     t.debit_owner_id, t.debit_kind, t.credit_owner_id, t.credit_kind, t.balance_after,
     t.reference_type, t.reference_id, t.reverses_id,
     t.credits, t.credit_value, t.creator_basis_points, t.split_basis_points, t.position, t.created_at
@@ -72,8 +72,8 @@ begin atomic
     select s.source, s.outstanding_credits, s.paid_microdollars, s.owed_microdollars, s.margin_microdollars
     from ledger.solvency() as s;
 end;
-comment on function api.solvency() is $$What creators will earn for the credits outstanding, against what was paid for them
+comment on function api.solvency() is $$What the credits outstanding will cost, against what was paid for them
 
-By source, in credits and micro-dollars; the row without a source is the total. For the service role only.$$;
+What creators will earn when they are spent on stories. By source, in credits and micro-dollars; the row without a source is the total. For the service role only.$$;
 grant execute on function api.solvency() to service_role;
 grant execute on function ledger.solvency() to service_role;

@@ -30,9 +30,9 @@ return (
     select case when s.position <= ledger.next_position() then s.position else -1 end
     from ledger.fold_state as s
 );
-comment on function ledger.folded_position() is $$Open accounts hold every movement below this position, or -1 when they cannot be trusted
+comment on function ledger.folded_position() is $$Open accounts hold every movement below this position
 
-A position from the future means a restore into another cluster: balances are then summed from the movements until ledger.fold() has set it right.$$;
+Or -1 when they cannot be trusted. A position from the future means a restore into another cluster: balances are then summed from the movements until ledger.fold() has set it right.$$;
 
 create or replace function ledger.balance(owner_id uuid, kind text)
 returns bigint

@@ -25,21 +25,24 @@ declare
     v_lot_credits bigint;
     v_lot_remaining bigint;
     v_lot_paid bigint;
+    v_expires_at timestamptz;
     v_missing bigint := draw_lots.credits;
     v_credits bigint;
     v_value bigint;
     v_total_value bigint := 0;
 begin
     while v_missing > 0 loop
-        select l.id, l.credits, l.remaining, l.paid_microdollars
-        into v_lot_id, v_lot_credits, v_lot_remaining, v_lot_paid
+        select l.id, l.credits, l.remaining, l.paid_microdollars, l.expires_at
+        into v_lot_id, v_lot_credits, v_lot_remaining, v_lot_paid, v_expires_at
         from ledger.lots as l
-        where l.book_id = draw_lots.book_id
-            and not l.is_spent
-            and (l.expires_at is null or l.expires_at > now())
+        where l.book_id = draw_lots.book_id and not l.is_spent
         order by l.expires_at, l.id
         limit 1;
-        if not found then
+        if v_expires_at <= now() then
+            perform ledger.expire_lots_of(draw_lots.book_id);
+            continue;
+        end if;
+        if v_lot_id is null then
             perform app.fail(
                 402, 'insufficient_credits', 'Not enough credits.',
                 format('This costs %s credits; you have %s.', draw_lots.credits, draw_lots.credits - v_missing));
@@ -59,7 +62,7 @@ end;
 $$;
 comment on function ledger.draw_lots(uuid, uuid, bigint) is $$Take credits from a person's lots: soonest to expire first, then oldest
 
-The caller holds the wallet's lock. Returns what was paid for these credits, in micro-dollars. Errors: 402 insufficient_credits.$$;
+What has lapsed meets its end here. The caller holds the wallet's lock. Returns what was paid for these credits, in micro-dollars. Errors: 402 insufficient_credits.$$;
 
 create or replace function ledger.portion(whole bigint, before bigint, part bigint, parts bigint)
 returns bigint
@@ -71,9 +74,9 @@ begin
         - div(portion.whole::numeric * portion.before, portion.parts);
 end;
 $$;
-comment on function ledger.portion(bigint, bigint, bigint, bigint) is $$The share of `whole` that goes with the next `part` of `parts`, when `before` are gone already
+comment on function ledger.portion(bigint, bigint, bigint, bigint) is $$The share of `whole` that goes with the next `part` of `parts`
 
-Cumulative, so that the portions of all parts add up to the whole exactly, whatever the steps.$$;
+`before` parts are gone already. Cumulative, so that the portions of all parts add up to the whole exactly, whatever the steps.$$;
 
 create or replace function ledger.grant_credits(
     owner_id uuid, credits bigint, source text, paid_microdollars bigint default 0,
@@ -104,6 +107,44 @@ comment on function ledger.grant_credits(uuid, bigint, text, bigint, timestamptz
 
 `source` is purchase, bonus, grant or allowance; `paid_microdollars` what was paid for the whole lot.$$;
 
+create or replace function ledger.expire_lots_of(book_id uuid)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+    v_lot ledger.lots;
+    v_transaction_id uuid;
+    v_expired bigint := 0;
+begin
+    for v_lot in
+        select l.*
+        from ledger.lots as l
+        where l.book_id = expire_lots_of.book_id and not l.is_spent and l.expires_at <= now()
+        order by l.id
+    loop
+        v_transaction_id := app.new_id();
+        update ledger.lots as l
+        set remaining = 0, is_spent = true, withdrawn = v_lot.withdrawn + v_lot.remaining
+        where l.book_id = expire_lots_of.book_id and l.id = v_lot.id;
+        insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
+        values (
+            v_lot.book_id, v_transaction_id, v_lot.id, v_lot.remaining,
+            ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_lot.remaining, v_lot.credits));
+        perform ledger.post(
+            v_lot.book_id, v_transaction_id,
+            array[ledger.posting(
+                'expiry', 'credit', v_lot.book_id, 'wallet', ledger.platform_id(), 'expired',
+                v_lot.remaining, 'lot', v_lot.id)]);
+        v_expired := v_expired + v_lot.remaining;
+    end loop;
+    return v_expired;
+end;
+$$;
+comment on function ledger.expire_lots_of(uuid) is $$Take the lapsed credits out of one wallet
+
+The caller holds the wallet's lock. Returns the credits that lapsed.$$;
+
 create or replace function ledger.expire_lots(batch integer default 1000)
 returns bigint
 language plpgsql volatile security definer
@@ -111,8 +152,6 @@ set search_path = ''
 as $$
 declare
     v_book_id uuid;
-    v_lot record;
-    v_transaction_id uuid;
     v_expired bigint := 0;
 begin
     for v_book_id in
@@ -123,26 +162,7 @@ begin
         limit expire_lots.batch
     loop
         perform ledger.lock_wallet(v_book_id);
-        for v_lot in
-            update ledger.lots as l
-            set remaining = 0, is_spent = true, withdrawn = l.withdrawn + o.remaining
-            from ledger.lots as o
-            where l.book_id = v_book_id and o.book_id = v_book_id and o.id = l.id
-                and not l.is_spent and l.expires_at <= now()
-            returning l.id, o.remaining, l.credits, l.paid_microdollars
-        loop
-            v_transaction_id := app.new_id();
-            insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
-            values (
-                v_book_id, v_transaction_id, v_lot.id, v_lot.remaining,
-                ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_lot.remaining, v_lot.credits));
-            perform ledger.post(
-                v_book_id, v_transaction_id,
-                array[ledger.posting(
-                    'expiry', 'credit', v_book_id, 'wallet', ledger.platform_id(), 'expired',
-                    v_lot.remaining, 'lot', v_lot.id)]);
-            v_expired := v_expired + v_lot.remaining;
-        end loop;
+        v_expired := v_expired + ledger.expire_lots_of(v_book_id);
     end loop;
     return v_expired;
 end;

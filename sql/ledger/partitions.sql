@@ -37,6 +37,10 @@ begin
         execute format(
             'comment on table ledger.%I is %L',
             v_name, format('Movements of %s (UTC).', to_char(v_month at time zone 'UTC', 'YYYY-MM')));
+        -- Row triggers come with the parent, this one does not.
+        execute format(
+            'create trigger %I before truncate on ledger.%I for each statement execute function app.refuse_change()',
+            'tg_' || v_name || '__no_truncate', v_name);
         v_made := v_made + 1;
     end loop;
     return v_made;

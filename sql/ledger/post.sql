@@ -6,6 +6,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+    c_assets constant jsonb := ledger.assets();
     c_guarded constant text[] := ledger.guarded_kinds();
     v_posting ledger.posting;
     v_balance bigint;
@@ -13,6 +14,13 @@ declare
     v_book_balance bigint;
 begin
     foreach v_posting in array post.postings loop
+        if (c_assets ->> v_posting.debit_kind, c_assets ->> v_posting.credit_kind)
+            is distinct from (v_posting.asset, v_posting.asset)
+        then
+            perform app.fail(
+                422, 'mixed_assets', 'Both accounts of a movement hold its asset.',
+                format('%s from %s to %s', v_posting.asset, v_posting.debit_kind, v_posting.credit_kind));
+        end if;
         v_balance := null;
         if v_posting.debit_kind = any (c_guarded) then
             update ledger.accounts as a
@@ -47,7 +55,7 @@ end;
 $$;
 comment on function ledger.post(uuid, uuid, ledger.posting[]) is $$Write movements: the only way into ledger.transfers
 
-Updates the guarded accounts that the postings touch and inserts one row a posting. The caller holds the locks: its own wallet, or two wallets taken in order of owner. A movement that would take a wallet below zero breaks accounts_never_below_zero; callers check before. Returns the guarded balance afterwards.$$;
+Every posting moves one asset between two accounts that hold it (422 mixed_assets). Updates the guarded accounts that the postings touch and inserts one row a posting. The caller holds the locks: its own wallet, or two wallets taken in order of owner. A movement that would take a wallet below zero breaks accounts_never_below_zero; callers check before. Returns the guarded balance afterwards.$$;
 
 create or replace function ledger.posting(
     kind text, asset text, debit_owner_id uuid, debit_kind text, credit_owner_id uuid, credit_kind text,
@@ -68,6 +76,9 @@ before update or delete on ledger.transfers
 for each row execute function app.refuse_change();
 create or replace trigger tg_transfers__no_truncate
 before truncate on ledger.transfers
+for each statement execute function app.refuse_change();
+create or replace trigger tg_transfers_default__no_truncate
+before truncate on ledger.transfers_default
 for each statement execute function app.refuse_change();
 create or replace trigger tg_draws__append_only
 before update or delete on ledger.draws

@@ -38,13 +38,13 @@ begin
         values (
             return_lots.book_id, return_lots.transaction_id, v_draw.returning, v_draw.returning,
             ledger.portion(v_draw.value_microdollars, v_draw.skipped, v_draw.returning, v_draw.credits),
-            'refund', greatest(v_draw.expires_at, case when v_draw.expires_at is not null then now() + v_grace end));
+            'refund', case when v_draw.expires_at <= now() then now() + v_grace else v_draw.expires_at end);
     end loop;
 end;
 $$;
-comment on function ledger.return_lots(uuid, uuid, uuid, bigint, bigint, bigint) is $$Give back credits of a sale as lots of source refund, with the value and the expiry of what was drawn
+comment on function ledger.return_lots(uuid, uuid, uuid, bigint, bigint, bigint) is $$Give back credits of a sale as lots of source refund
 
-Of `spent` credits `returned` came back before; `credits` come back now. Credits that lapsed meanwhile can be spent for app.economy.refund_grace_days.$$;
+With the value and the expiry of what was drawn. Of `spent` credits `returned` came back before; `credits` come back now. Credits that lapsed meanwhile can be spent for app.economy.refund_grace_days.$$;
 
 create or replace function ledger.reverse(book_id uuid, transaction_id uuid, credits bigint default null)
 returns ledger.receipt

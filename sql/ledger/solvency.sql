@@ -9,10 +9,10 @@ set search_path = ''
 begin atomic
     select
         l.source,
-        sum(l.remaining)::bigint,
-        sum(l.paid)::bigint,
-        sum(l.owed)::bigint,
-        (sum(l.paid) - sum(l.owed))::bigint
+        coalesce(sum(l.remaining), 0)::bigint,
+        coalesce(sum(l.paid), 0)::bigint,
+        coalesce(sum(l.owed), 0)::bigint,
+        (coalesce(sum(l.paid), 0) - coalesce(sum(l.owed), 0))::bigint
     from (
         select
             l.source,
@@ -31,6 +31,6 @@ begin atomic
     group by rollup (l.source)
     order by l.source nulls last;
 end;
-comment on function ledger.solvency() is $$Outstanding credits by source: what was paid for them, and what creators will earn when they are spent on stories
+comment on function ledger.solvency() is $$What the credits outstanding will cost, against what was paid for them
 
-Amounts in micro-dollars; the row without a source is the total. A negative margin means that these credits cost more than they brought: change the packages, or set app.economy.earnings_mode to cash_value.$$;
+What creators will earn when they are spent on stories, by source. Amounts in micro-dollars; the row without a source is the total. A negative margin means that these credits cost more than they brought: change the packages, or set app.economy.earnings_mode to cash_value.$$;

@@ -48,7 +48,14 @@ begin atomic
         format('holds %s, guarded %s', a.asset, a.is_guarded)
     from ledger.accounts as a
     where a.asset is distinct from ledger.asset_of(a.kind)
-        or a.is_guarded is distinct from (a.kind = any (ledger.guarded_kinds()));
+        or a.is_guarded is distinct from (a.kind = any (ledger.guarded_kinds()))
+    union all
+    select 'transfer_asset', format('%s transfer %s', t.book_id, t.id),
+        format('%s %s from %s to %s', t.amount, t.asset, t.debit_kind, t.credit_kind)
+    from ledger.transfers as t
+    where t.asset is distinct from ledger.asset_of(t.debit_kind)
+        or t.asset is distinct from ledger.asset_of(t.credit_kind)
+        or (t.debit_owner_id, t.debit_kind) = (t.credit_owner_id, t.credit_kind);
 end;
 comment on function ledger.check_assets() is $$An account holds the asset of its kind$$;
 
@@ -66,6 +73,7 @@ begin atomic
         group by d.book_id, d.lot_id
     ) as d on d.book_id = l.book_id and d.lot_id = l.id
     where l.is_spent <> (l.remaining = 0)
+        or l.paid_microdollars < 0
         or l.remaining + l.withdrawn > l.credits
         or l.credits - l.remaining <> coalesce(d.credits, 0)
         or ledger.portion(l.paid_microdollars, 0, l.credits - l.remaining, l.credits) <> coalesce(d.value, 0)
@@ -127,7 +135,19 @@ begin atomic
     where s.amount is distinct from e.credits
         or e.amount < div(e.credits::numeric * e.credit_value * e.creator_basis_points, 10000)
         or e.amount > div(e.credits::numeric * (e.credit_value + 1) * e.creator_basis_points, 10000)
-        or e.splits > 10000;
+        or e.splits > 10000
+    union all
+    -- Each creator has the floor of their part, the first up to a micro-dollar more for each of the others.
+    select 'split_of_sale', format('%s transfer %s', e.book_id, e.id),
+        format('%s of %s micro-dollars for %s basis points', e.amount, e.pool, e.split_basis_points)
+    from (
+        select t.book_id, t.id, t.amount, t.split_basis_points,
+            sum(t.amount) over (partition by t.book_id, t.transaction_id) as pool
+        from ledger.transfers as t
+        where t.kind = 'earning'
+    ) as e
+    where e.amount < div(e.pool * e.split_basis_points, 10000)
+        or e.amount > div(e.pool * e.split_basis_points, 10000) + 20;
 end;
 comment on function ledger.check_earnings() is $$The creators of a sale got their part, by the rates stored with it$$;
 
@@ -145,7 +165,27 @@ begin atomic
         group by t.book_id, t.reverses_id
     ) as r
     left join ledger.transfers as o on o.book_id = r.book_id and o.id = r.reverses_id
-    where o.amount is null or r.amount > o.amount;
+    where o.amount is null or r.amount > o.amount
+    union all
+    -- Of each earning of a sale the same part comes back as of its credits.
+    select 'clawback', format('%s transfer %s', e.book_id, e.id),
+        format('%s of %s credits came back, and %s of %s micro-dollars', r.amount, s.amount, coalesce(c.amount, 0), e.amount)
+    from (
+        select t.book_id, t.reverses_id, sum(t.amount)::bigint as amount
+        from ledger.transfers as t
+        where t.kind = 'refund'
+        group by t.book_id, t.reverses_id
+    ) as r
+    inner join ledger.transfers as s on s.book_id = r.book_id and s.id = r.reverses_id
+    inner join ledger.transfers as e
+        on e.book_id = s.book_id and e.transaction_id = s.transaction_id and e.kind = 'earning'
+    left join (
+        select t.book_id, t.reverses_id, sum(t.amount)::bigint as amount
+        from ledger.transfers as t
+        where t.kind = 'clawback'
+        group by t.book_id, t.reverses_id
+    ) as c on c.book_id = e.book_id and c.reverses_id = e.id
+    where coalesce(c.amount, 0) <> ledger.portion(e.amount, 0, r.amount, s.amount);
 end;
 comment on function ledger.check_reversals() is $$No more comes back than went$$;
 
@@ -213,7 +253,10 @@ set search_path = ''
 begin atomic
     select 'restored', 'ledger.fold_state',
         'this database was restored into another cluster: run `infinite-pages migrate` before the next sale'
-    where ledger.folded_position() < 0;
+    where ledger.folded_position() < 0
+    union all
+    select 'fold_state', 'ledger.fold_state', 'its row is gone, and with it the meaning of every folded total'
+    where not exists (select from ledger.fold_state);
 end;
 comment on function ledger.check_restore() is $$Positions fit this cluster$$;
 
@@ -225,7 +268,19 @@ begin atomic
     select 'trigger_disabled', format('%s on %s', t.tgname, t.tgrelid::regclass), 'an append-only guard is switched off'
     from pg_catalog.pg_trigger as t
     inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
-    where p.proname = 'refuse_change' and t.tgenabled not in ('O', 'A');
+    where p.proname = 'refuse_change' and t.tgenabled not in ('O', 'A')
+    union all
+    select 'guard_missing', c.oid::regclass::text, format('nothing refuses to %s', e.event)
+    from pg_catalog.pg_class as c
+    cross join (values ('update', 16), ('delete', 8), ('truncate', 32)) as e (event, bit)
+    where c.relnamespace = 'ledger'::regnamespace
+        and c.relkind in ('r', 'p')
+        and c.relname <> 'fold_state'
+        and not (e.event = 'update' and c.relname in ('accounts', 'lots'))
+        and not exists (
+            select from pg_catalog.pg_trigger as t
+            inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+            where t.tgrelid = c.oid and p.proname = 'refuse_change' and t.tgtype::integer & e.bit > 0);
 end;
 comment on function ledger.check_guards() is $$The append-only guards are on$$;
 
@@ -251,6 +306,6 @@ begin
     end loop;
 end;
 $$;
-comment on function ledger.verify() is $$Prove every invariant; each violation is a row, an empty answer means all is well
+comment on function ledger.verify() is $$Prove every invariant
 
-One snapshot, so it can run beside traffic. It reads everything: minutes on a large ledger.$$;
+Each violation is a row; an empty answer means all is well. One snapshot, so it can run beside traffic. It reads everything: minutes on a large ledger.$$;

@@ -71,7 +71,8 @@ grant select on api.story_pricing to anon, authenticated, service_role;
 
 create or replace view api.story_authors with (security_invoker = true) as
 select a.story_id, a.creator_id, a.rank
-from app.story_authors as a;
+from app.story_authors as a
+where exists (select from app.stories as s where s.id = a.story_id);
 comment on view api.story_authors is $$Who wrote what
 
 A story's authors by rank.$$;
@@ -82,7 +83,8 @@ grant select on api.story_authors to anon, authenticated, service_role;
 
 create or replace view api.story_purchases with (security_invoker = true) as
 select
-    p.id, p.user_id, p.story_id, p.creator_id, p.purchase_type, p.chapters_unlocked, p.credits_spent,
+    p.id, p.user_id, p.story_id, p.creator_id, p.purchase_type::text as purchase_type, p.chapters_unlocked,
+    p.credits_spent::bigint as credits_spent,
     (p.earned_microdollars / 1000000.0)::numeric(20, 6) as creator_earnings, p.transaction_id, p.created_at
 from app.story_purchases as p;
 comment on view api.story_purchases is $$What the caller bought
@@ -163,7 +165,7 @@ begin atomic
 end;
 comment on function api.publish_story(uuid, integer[]) is $$Publish your story, or what is new in it
 
-Without `chapters`, every draft chapter. Brings an archived story back. Errors: 401 login_required, 404 story_not_found, 422 nothing_to_publish.$$;
+Without `chapters`, every draft chapter. Brings an archived story back. Errors: 401 login_required, 404 story_not_found, 404 chapter_not_found, 422 nothing_to_publish.$$;
 grant execute on function api.publish_story(uuid, integer[]) to authenticated, service_role;
 
 create or replace function api.archive_story(story_id uuid)
@@ -235,7 +237,7 @@ begin atomic
 end;
 comment on function api.search_stories(text, text, text, text, boolean, text) is $$Find published stories
 
-`query` as in a search engine (words, "phrases", -without); `free_only`: readable to the end without paying; `sort`: relevance, newest, longest or title. Page with `limit` and `offset`. Errors: 400 unknown_sort.$$;
+`query` as in a search engine (words, "phrases", -without); `free_only`: readable to the end without paying; `sort`: relevance, newest, longest or title. Page with `limit` and `offset`. Errors: 400 unknown_sort, 400 text_too_long.$$;
 grant execute on function api.search_stories(text, text, text, text, boolean, text) to anon, authenticated, service_role;
 
 create or replace function api.quote_story(
@@ -251,7 +253,7 @@ begin atomic
 end;
 comment on function api.quote_story(uuid, text, integer[]) is $$What a purchase would cost
 
-`purchase_type` chapter (with `chapters`), bundle (`chapters`, or all of them) or premium_unlock. Answers `cost` and `full_price` in credits, `chapters_to_unlock` (0 is the whole story), whether all is owned or free already, and the caller's `balance`. Errors: 400 unknown_purchase_type, 400 chapters_required, 400 invalid_chapters, 404 story_not_found, 404 chapter_not_found.$$;
+`purchase_type` chapter (with `chapters`), bundle (`chapters`, or all of them) or premium_unlock. Answers `cost` and `full_price` in credits, `chapters_to_unlock` (0 is the whole story), whether all is owned or free already, and the caller's `balance`. Errors: 400 unknown_purchase_type, 400 chapters_required, 400 invalid_chapters, 404 story_not_found, 404 chapter_not_found, 422 bundle_too_small.$$;
 grant execute on function api.quote_story(uuid, text, integer[]) to anon, authenticated, service_role;
 
 create or replace function api.purchase_story(

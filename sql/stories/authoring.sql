@@ -6,11 +6,12 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+    v_author_id constant uuid := app.require_user();
     v_story app.stories;
 begin
     select s.* into v_story
     from app.stories as s
-    where s.id = require_own_story.story_id and s.user_id = app.require_user()
+    where s.id = require_own_story.story_id and s.user_id = v_author_id
     for no key update;
     if not found then
         perform app.fail(404, 'story_not_found', 'There is no such story of yours.');
@@ -28,14 +29,16 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
-    if length(check_story_fields.genre) not between 1 and 50 then
+    if length(btrim(check_story_fields.genre)) not between 1 and 50 then
         perform app.fail(400, 'invalid_genre', 'A genre has 1 to 50 characters.');
     end if;
     if check_story_fields.language !~ '^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$' then
         perform app.fail(400, 'invalid_language', 'Please give the language as a code such as "en" or "pt-BR".');
     end if;
-    if cardinality(check_story_fields.tags) > 20
-        or exists (select from unnest(check_story_fields.tags) as t where t is null or length(t) not between 1 and 40)
+    if cardinality(check_story_fields.tags) > 20 or array_ndims(check_story_fields.tags) > 1
+        or exists (
+            select from unnest(check_story_fields.tags) as t
+            where t is null or length(btrim(t)) not between 1 and 40)
     then
         perform app.fail(400, 'invalid_tags', 'A story has at most 20 tags of 1 to 40 characters.');
     end if;
@@ -55,7 +58,8 @@ declare
     v_title constant text := app.require_text(create_story.title, 'title', 200);
     v_story_id uuid;
 begin
-    perform app.check_story_fields(create_story.genre, create_story.language, create_story.tags);
+    perform app.check_story_fields(
+        coalesce(create_story.genre, ''), coalesce(create_story.language, ''), coalesce(create_story.tags, '{""}'));
     insert into app.stories (user_id, title, description, genre, language, tags)
     values (
         v_author_id, v_title,
@@ -115,7 +119,9 @@ declare
     v_content constant text := app.require_text(save_chapter.content, 'content', 500000);
     v_chapter_id uuid;
 begin
-    if save_chapter.chapter_number is null or save_chapter.chapter_number not between 1 and v_story.chapter_count + 1 then
+    if save_chapter.chapter_number is null
+        or save_chapter.chapter_number not between 1 and least(v_story.chapter_count + 1, 10000)
+    then
         perform app.fail(
             422, 'chapter_out_of_order', 'Chapters are written in order.',
             format('The next new chapter is number %s.', v_story.chapter_count + 1));
@@ -152,6 +158,13 @@ as $$
 declare
     v_story constant app.stories := app.require_own_story(publish_story.story_id);
 begin
+    if exists (
+        select from unnest(publish_story.chapters) as n
+        where not exists (
+            select from app.chapters as c where c.story_id = v_story.id and c.chapter_number = n)
+    ) then
+        perform app.fail(404, 'chapter_not_found', 'One of these chapters is not written yet.');
+    end if;
     update app.chapters as c
     set status = 'published', published_at = now(), updated_at = now()
     where c.story_id = v_story.id
@@ -173,7 +186,7 @@ end;
 $$;
 comment on function app.publish_story(uuid, integer[]) is $$Publish the caller's own story, or what is new in it
 
-`chapters` null: every draft chapter. Also brings an archived story back. Errors: 401, 404 story_not_found, 422 nothing_to_publish.$$;
+`chapters` null: every draft chapter. Also brings an archived story back. Errors: 401, 404 story_not_found, 404 chapter_not_found, 422 nothing_to_publish.$$;
 grant execute on function app.publish_story(uuid, integer[]) to authenticated, service_role;
 
 create or replace function app.archive_story(story_id uuid)

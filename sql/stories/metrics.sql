@@ -69,3 +69,12 @@ for each row execute function app.refuse_change();
 create or replace trigger tg_story_purchases__no_truncate
 before truncate on app.story_purchases
 for each statement execute function app.refuse_change();
+create or replace trigger tg_stories__no_truncate
+before truncate on app.stories
+for each statement execute function app.refuse_delete();
+create or replace trigger tg_chapters__no_truncate
+before truncate on app.chapters
+for each statement execute function app.refuse_delete();
+create or replace trigger tg_chapter_texts__no_truncate
+before truncate on app.chapter_texts
+for each statement execute function app.refuse_delete();

@@ -33,6 +33,9 @@ for select to authenticated using (
         select from app.stories as s
         where s.id = chapters.story_id
             and (chapters.status = 'published' or s.user_id = (select app.current_user_id())))
+    or exists (
+        select from app.story_authors as a
+        where a.story_id = chapters.story_id and a.creator_id = (select app.current_user_id()))
 );
 drop policy if exists chapters_select_service on app.chapters;
 create policy chapters_select_service on app.chapters

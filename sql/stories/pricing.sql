@@ -85,8 +85,12 @@ begin
         end loop;
     end if;
     -- Off sale: only for whoever has all that is asked for.
-    if v_status <> 'published' and (v_new <> '{}' or v_owned = '{}') then
+    if v_status is distinct from 'published' and (v_new <> '{}' or v_owned = '{}') then
         v_status := null;
+    elsif story_quote.purchase_type = 'bundle' and cardinality(v_new) = 1 then
+        perform app.fail(
+            422, 'bundle_too_small', 'A bundle needs at least two chapters that you do not own yet.',
+            format('Buy chapter %s by itself.', v_new[1]));
     elsif cardinality(v_asked) < cardinality(story_quote.chapters)
         and cardinality(v_asked) < (select count(distinct n) from unnest(story_quote.chapters) as n)
     then
@@ -107,7 +111,7 @@ end;
 $$;
 comment on function app.story_quote(uuid, uuid, text, integer[]) is $$What a purchase would cost a reader, and what it would unlock
 
-Owned and free chapters cost nothing and are left out of `new_chapters`; 0 stands for the whole story. A bundle costs its chapters less the discount, rounded up to a whole credit (seed 000: 15 %). `may_buy` is false when there is no such story on sale. Errors: 404 chapter_not_found.$$;
+Owned and free chapters cost nothing and are left out of `new_chapters`; 0 stands for the whole story. A bundle costs its chapters less the discount, rounded up to a whole credit (seed 000: 15 %). `may_buy` is false when there is no such story on sale. Errors: 404 chapter_not_found, 422 bundle_too_small.$$;
 
 create or replace function app.check_purchase(purchase_type text, chapters integer[])
 returns void
@@ -122,7 +126,10 @@ begin
                     400, 'chapters_required', 'Please say which chapters.', 'For example {"chapters": [3]}.');
             end if;
         when 'bundle' then
-            null;
+            if cardinality(check_purchase.chapters) = 0 then
+                perform app.fail(
+                    400, 'chapters_required', 'Please say which chapters, or leave them out for all.');
+            end if;
         when 'premium_unlock' then
             if check_purchase.chapters is not null then
                 perform app.fail(
@@ -174,5 +181,5 @@ end;
 $$;
 comment on function app.quote_story(uuid, text, integer[]) is $$What a purchase would cost the caller now
 
-Errors: 400 as purchase_story, 404 story_not_found, 404 chapter_not_found.$$;
+Errors: 400 as purchase_story, 404 story_not_found, 404 chapter_not_found, 422 bundle_too_small.$$;
 grant execute on function app.quote_story(uuid, text, integer[]) to anon, authenticated, service_role;

@@ -23,7 +23,7 @@ begin
         perform app.fail(400, 'invalid_max_credits', 'The most you will pay cannot be negative.');
     end if;
     -- From here on this reader's calls come one after the other.
-    v_balance := ledger.lock_wallet(v_reader_id);
+    perform ledger.lock_wallet(v_reader_id);
     if v_key is not null then
         v_arguments := jsonb_build_array(
             purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters, purchase_story.max_credits);
@@ -41,10 +41,6 @@ begin
         perform app.fail(
             409, 'price_changed', 'This costs more than you agreed to pay.',
             format('It costs %s credits; you agreed to at most %s. Ask for a new quote.', v_quote.cost, purchase_story.max_credits));
-    elsif purchase_story.purchase_type = 'bundle' and cardinality(v_quote.new_chapters) = 1 then
-        perform app.fail(
-            422, 'bundle_too_small', 'A bundle needs at least two chapters that you do not own yet.',
-            format('Buy chapter %s by itself.', v_quote.new_chapters[1]));
     end if;
 
     if v_quote.cost > 0 then
@@ -59,6 +55,8 @@ begin
             v_reader_id, purchase_story.story_id, v_quote.author_id, v_receipt.transaction_id,
             purchase_story.purchase_type, v_quote.new_chapters, v_quote.cost, v_receipt.earned_microdollars)
         returning id into v_purchase_id;
+    else
+        v_balance := ledger.available_credits(v_reader_id);
     end if;
     v_nothing_new := v_quote.new_chapters = '{}';
     if not v_nothing_new then
@@ -145,6 +143,17 @@ begin atomic
         on t.book_id = p.user_id and t.transaction_id = p.transaction_id and t.kind = 'spend'
     where t.amount is distinct from p.credits_spent
     union all
+    select 'story_purchase_earnings', format('%s purchase %s', p.user_id, p.id),
+        format('says %s micro-dollars, its authors earned %s', p.earned_microdollars, coalesce(e.amount, 0))
+    from app.story_purchases as p
+    left join (
+        select t.book_id, t.transaction_id, sum(t.amount) as amount
+        from ledger.transfers as t
+        where t.kind = 'earning'
+        group by t.book_id, t.transaction_id
+    ) as e on e.book_id = p.user_id and e.transaction_id = p.transaction_id
+    where p.earned_microdollars <> coalesce(e.amount, 0)
+    union all
     select 'story_purchase_story', format('%s purchase %s', p.user_id, p.id), 'its story is not there'
     from app.story_purchases as p
     where not exists (select from app.stories as s where s.id = p.story_id)
@@ -165,4 +174,4 @@ begin atomic
             where e.user_id = p.user_id and e.story_id = p.story_id and e.chapter_number = n and e.revoked_at is null)
         and not ledger.is_reversed(p.user_id, p.transaction_id);
 end;
-comment on function app.check_story_purchases() is $$Every purchase was paid, every payment has its purchase, and what was paid for can be read$$;
+comment on function app.check_story_purchases() is $$Every purchase was paid, and what was paid for can be read$$;

@@ -21,7 +21,9 @@ begin
                 select from app.story_entitlements as e
                 where e.user_id = v_reader_id and e.story_id = s.id
                     and e.chapter_number in (0, c.chapter_number) and e.revoked_at is null) then 'owned'
-            when s.status <> 'published' then null
+            when s.status <> 'published' and not exists (
+                select from app.story_entitlements as e
+                where e.user_id = v_reader_id and e.story_id = s.id and e.revoked_at is null) then null
             when p.price_per_chapter = 0 or (p.is_free_sample and c.chapter_number <= p.free_chapters) then 'free'
             else 'for_sale'
         end,
@@ -58,8 +60,12 @@ language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
-    v_query constant tsquery := websearch_to_tsquery('pg_catalog.english', search_stories.query);
+    v_query tsquery;
 begin
+    if length(search_stories.query) > 500 then
+        perform app.fail(400, 'text_too_long', 'The query is too long.', 'At most 500 characters are searched.');
+    end if;
+    v_query := websearch_to_tsquery('pg_catalog.english', search_stories.query);
     if search_stories.sort is null or search_stories.sort not in ('relevance', 'newest', 'longest', 'title') then
         perform app.fail(400, 'unknown_sort', 'Sort by relevance, newest, longest or title.');
     end if;
@@ -80,10 +86,12 @@ begin
         and (search_stories.tag is null or s.tags @> array[search_stories.tag])
         and (
             not coalesce(search_stories.free_only, false)
-            or p.price_per_chapter = 0 or (p.is_free_sample and p.free_chapters >= s.chapter_count));
+            or p.price_per_chapter = 0 or (p.is_free_sample and p.free_chapters >= (
+                select coalesce(max(c.chapter_number), 0) from app.chapters as c
+                where c.story_id = s.id and c.status = 'published')));
 end;
 $$;
 comment on function app.search_stories(text, text, text, text, boolean, text) is $$Published stories that match, and their place in the asked order
 
-`free_only`: stories that can be read to the end without paying. Errors: 400 unknown_sort.$$;
+`free_only`: stories that can be read to the end without paying. Errors: 400 unknown_sort, 400 text_too_long.$$;
 grant execute on function app.search_stories(text, text, text, text, boolean, text) to anon, authenticated, service_role;
