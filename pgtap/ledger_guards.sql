@@ -1,7 +1,7 @@
 -- ledger: what the tables refuse, whoever asks, and what a movement must look like (K1, K2, K3).
 begin;
 \ir helpers.psql
-select plan(79);
+select plan(81);
 
 select create_person('reader'), create_person('creator');
 select give('reader', 100);
@@ -107,6 +107,15 @@ select is_empty(
     'K1: nor call a function of the ledger that writes');
 
 -- A movement is balanced by its shape (K1) ----------------------------------------------------
+
+select is(
+    refusal(format(
+        $$ select ledger.post(%L, app.new_id(), array[ledger.posting(
+            'earning', %L, ledger.platform_id(), %L, %L, %L, 5, null, null)]) $$,
+        user_id('reader'), p.asset, p.debit_kind, user_id('reader'), p.credit_kind)),
+    format('PT422 mixed_assets: Both accounts of a movement hold its asset. %s from %s to %s', p.asset, p.debit_kind, p.credit_kind),
+    format('K1: %s cannot move from %s to %s', p.asset, p.debit_kind, p.credit_kind))
+from (values ('credit', 'issued', 'earnings'), ('usd', 'royalties', 'pocket')) as p (asset, debit_kind, credit_kind);
 
 create function tests.movement(changes jsonb)
 returns text

@@ -1,7 +1,7 @@
 -- stories: authors write, price and publish their own, and nobody else's (IP4, IP14).
 begin;
 \ir helpers.psql
-select plan(99);
+select plan(100);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'third', 'late', 'stranger']) as p;
 
@@ -153,6 +153,9 @@ select is(
     'PT422 nothing_to_publish: Write a chapter first. A story needs at least one published chapter.', 'nothing written, nothing published');
 select matches(
     refusal($$ select api.publish_story(story(), '{}') $$), '^PT422 nothing_to_publish: ', 'no chapter chosen, nothing published');
+select is(
+    refusal($$ select api.publish_story(story(), '{99}') $$),
+    'PT404 chapter_not_found: One of these chapters is not written yet.', 'nor one that is not there');
 select is_empty($$ select * from api.creators where id = user_id('creator') $$, 'who has not published is not a creator yet');
 select api.publish_story(story(), '{1,2}');
 select results_eq(

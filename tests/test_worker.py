@@ -58,7 +58,9 @@ def test_once_does_every_task_one_time(url: str) -> None:
 
 def test_a_task_that_another_worker_does_is_passed_over(url: str) -> None:
     with psycopg.connect(url) as other:
-        other.execute("select pg_advisory_xact_lock(hashtextextended('infinite pages: ledger.fold', 0))")
+        other.execute(
+            "select pg_advisory_xact_lock(hashtextextended('infinite pages: ledger.fold', 0))"
+        )
         worker.run(url, once=True, report=lambda line: None)
     assert calls(url) == ["ensure_partitions", "expire_lots", "seal", "promote_creators"]
 
@@ -96,7 +98,7 @@ def running(url: str, tasks: list[Task]) -> Iterator[Queue[str]]:
 
 def test_tasks_come_round(url: str) -> None:
     with running(url, [Task("ledger.fold", 0.02), Task("ledger.seal", 3600)]) as lines:
-        assert [lines.get(timeout=30) for _ in range(4)] == ["connected", *["fold: 7"] * 3]
+        assert [lines.get(timeout=30) for _ in range(4)] == ["connected", *["ledger.fold: 7"] * 3]
     assert calls(url).count("seal") == 1
 
 
@@ -104,21 +106,21 @@ def test_a_failing_task_does_not_stop_the_others(url: str) -> None:
     with running(url, [Task("ledger.missing", 0.02), Task("ledger.fold", 0.02)]) as lines:
         said = [lines.get(timeout=30) for _ in range(5)]
     failure = "ledger.missing failed: function ledger.missing() does not exist"
-    assert said == ["connected", failure, "fold: 7", failure, "fold: 7"]
+    assert said == ["connected", failure, "ledger.fold: 7", failure, "ledger.fold: 7"]
 
 
 def test_a_lost_connection_is_made_again(url: str) -> None:
     with running(url, [Task("ledger.fold", 0.02)]) as lines:
-        assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "fold: 7"]
+        assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "ledger.fold: 7"]
         with psycopg.connect(url) as connection:
             connection.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity "
                 "where datname = current_database() and pid <> pg_backend_pid()"
             )
-        while (line := lines.get(timeout=30)) == "fold: 7":
+        while (line := lines.get(timeout=30)) == "ledger.fold: 7":
             pass
         assert line.endswith("trying again in 1 s")
-        assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "fold: 7"]
+        assert [lines.get(timeout=30) for _ in range(2)] == ["connected", "ledger.fold: 7"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -27,12 +27,16 @@ returns bigint
 language sql stable
 set search_path = ''
 return (
-    select case when s.position <= ledger.next_position() then s.position else -1 end
+    select case
+        when greatest(s.position, (select l.to_position from ledger.seals as l order by l.number desc limit 1))
+            <= ledger.next_position() then s.position
+        else -1
+    end
     from ledger.fold_state as s
 );
 comment on function ledger.folded_position() is $$Open accounts hold every movement below this position
 
-Or -1 when they cannot be trusted. A position from the future means a restore into another cluster: balances are then summed from the movements until ledger.fold() has set it right.$$;
+Or -1 when they cannot be trusted. A fold or a seal from the future means a restore into another cluster: balances are then summed from the movements until ledger.fold() has set it right.$$;
 
 create or replace function ledger.balance(owner_id uuid, kind text)
 returns bigint

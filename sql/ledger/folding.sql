@@ -70,4 +70,4 @@ end;
 $$;
 comment on function ledger.refold() is $$Start the totals of the open accounts anew after a restore into another cluster
 
-Transaction numbers start low there; the offset makes positions go on above all that exist. ledger.fold() calls this by itself when the folded position lies in the future; `infinite-pages migrate` folds, so run it after a restore and before the first sale.$$;
+Transaction numbers start low there; the offset makes positions go on above all that exist. ledger.fold() calls this by itself when a fold or a seal lies in the future; `infinite-pages migrate` folds, so run it after a restore and before the first sale.$$;
