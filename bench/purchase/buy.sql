@@ -7,4 +7,4 @@ from caller as c,
     lateral api.purchase_story(
         -- Depends on the claims, so that they are there before the call.
         case when c.claims <> '' then bench.story(:story) end,
-        'chapter', array[:chapter::integer], null, bench.request_key(:pick)) as p;
+        'chapter', array[:chapter::integer], null, bench.request_key(:request)) as p;

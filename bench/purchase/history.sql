@@ -11,7 +11,7 @@ begin atomic
             bench.story(s.story) as story_id,
             bench.creator(s.story) as creator_id,
             case s.story when 0 then 3 + evening else 3 + evening / s.others end::integer as chapter,
-            bench.request_key(-1 - evening) as request_key,
+            bench.request_key((1::bigint << 46) + evening) as request_key,
             uuidv7() as transaction_id,
             uuidv7() as purchase_id
         from (

@@ -6,3 +6,5 @@
 \set reader :pick % :readers
 \set story :first_story + (:pick / :readers) % :stories
 \set chapter :first_chapter + :pick / (:readers * :stories)
+-- A key is used once in the whole run; the walks of the star and of the others are two.
+\set request :pick * 2 + :first_story

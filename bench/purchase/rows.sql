@@ -61,7 +61,7 @@ entitlement as (
 request as (
     insert into ledger.requests (book_id, key, function_name, fingerprint, response)
     select
-        s.reader_id, bench.request_key(:pick), 'purchase_story', sha256('the arguments of this call'),
+        s.reader_id, bench.request_key(:request), 'purchase_story', sha256('the arguments of this call'),
         jsonb_build_object(
             'purchase_id', s.purchase_id, 'story_id', s.story_id, 'purchase_type', 'chapter',
             'chapters_unlocked', array[s.chapter], 'credits_spent', 5, 'balance', w.balance,

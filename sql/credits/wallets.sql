@@ -82,7 +82,7 @@ set search_path = ''
 as $$
 declare
     v_reason constant text := app.require_text(grant_credits.reason, 'reason', 500);
-    v_key constant text := ledger.request_key(grant_credits.idempotency_key);
+    v_key constant text := coalesce(grant_credits.idempotency_key, ledger.header_key());
     v_arguments jsonb;
     v_receipt ledger.receipt;
     v_answer jsonb;

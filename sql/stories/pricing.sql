@@ -20,12 +20,11 @@ declare
     v_earnings_mode text;
     v_creator_basis_points integer;
     v_splits ledger.split[];
-    v_asked integer[];
-    v_owned integer[];
-    v_chapter integer;
-    v_new integer[] := '{}';
+    v_has_all boolean;
+    v_new integer[];
     v_full_price bigint;
 begin
+    perform app.check_purchase(story_quote.purchase_type, story_quote.chapters);
     select
         s.status, s.user_id, s.title, p.price_per_chapter, p.bundle_discount, p.premium_unlock_price,
         case when p.is_free_sample then p.free_chapters else 0 end,
@@ -34,65 +33,78 @@ begin
             select (w.creator_id, w.basis_points)::ledger.split
             from app.story_authors as w
             where w.story_id = s.id
-            order by w.rank)
+            order by w.rank),
+        exists (
+            select from app.story_entitlements as n
+            where n.user_id = story_quote.reader_id and n.story_id = story_quote.story_id
+                and n.chapter_number = 0 and n.revoked_at is null)
     into
         v_status, v_author_id, v_title, v_chapter_price, v_discount, v_unlock_price,
-        v_free_chapters, v_credit_value, v_earnings_mode, v_creator_basis_points, v_splits
+        v_free_chapters, v_credit_value, v_earnings_mode, v_creator_basis_points, v_splits, v_has_all
     from app.stories as s
     inner join app.story_pricing as p on p.story_id = s.id
     cross join app.economy as e
     where s.id = story_quote.story_id;
 
-    if story_quote.chapters is null then
-        v_asked := array(
+    -- What is asked for and has to be paid for; two queries, so that a single chapter is found by its index.
+    if v_author_id = story_quote.reader_id or v_has_all
+        or (cardinality(v_splits) > 1
+            and exists (select from unnest(v_splits) as w where w.creator_id = story_quote.reader_id))
+    then
+        v_new := '{}';
+        v_has_all := true;
+    elsif story_quote.purchase_type = 'premium_unlock' then
+        v_new := '{0}';
+    elsif story_quote.chapters is null then
+        v_new := array(
             select c.chapter_number
             from app.chapters as c
-            where c.story_id = story_quote.story_id and c.status = 'published'
+            where c.story_id = story_quote.story_id
+                and c.chapter_number > v_free_chapters
+                and c.chapter_number <> all (array(
+                    select n.chapter_number
+                    from app.story_entitlements as n
+                    where n.user_id = story_quote.reader_id and n.story_id = story_quote.story_id
+                        and n.revoked_at is null))
+                and c.status = 'published'
             order by c.chapter_number);
-        v_owned := array(
-            select n.chapter_number
-            from app.story_entitlements as n
-            where n.user_id = story_quote.reader_id and n.story_id = story_quote.story_id and n.revoked_at is null);
     else
-        v_asked := array(
+        v_new := array(
             select c.chapter_number
             from app.chapters as c
             where c.story_id = story_quote.story_id
                 and c.chapter_number = any (story_quote.chapters)
+                -- "is true" keeps the index on the chapters asked for, away from this range.
+                and (c.chapter_number > v_free_chapters) is true
+                and c.chapter_number <> all (array(
+                    select n.chapter_number
+                    from app.story_entitlements as n
+                    where n.user_id = story_quote.reader_id and n.story_id = story_quote.story_id
+                        and n.chapter_number = any (story_quote.chapters)
+                        and n.revoked_at is null))
                 and c.status = 'published'
             order by c.chapter_number);
-        v_owned := array(
-            select n.chapter_number
-            from app.story_entitlements as n
-            where n.user_id = story_quote.reader_id
-                and n.story_id = story_quote.story_id
-                and n.chapter_number = any (story_quote.chapters || 0)
-                and n.revoked_at is null);
     end if;
-
-    if v_author_id = story_quote.reader_id or 0 = any (v_owned)
-        or (cardinality(v_splits) > 1
-            and exists (select from unnest(v_splits) as w where w.creator_id = story_quote.reader_id))
-    then
-        v_owned := v_asked || 0;
-    elsif story_quote.purchase_type = 'premium_unlock' then
-        v_new := '{0}';
-    else
-        foreach v_chapter in array v_asked loop
-            if v_chapter > v_free_chapters and v_chapter <> all (v_owned) then
-                v_new := v_new || v_chapter;
-            end if;
-        end loop;
-    end if;
-    -- Off sale: only for whoever has all that is asked for.
-    if v_status is distinct from 'published' and (v_new <> '{}' or v_owned = '{}') then
-        v_status := null;
+    if v_status is distinct from 'published' then
+        -- Off sale: only for whoever has all that is asked for.
+        if v_status is null or v_new <> '{}' or not (v_has_all or exists (
+            select from app.story_entitlements as n
+            where n.user_id = story_quote.reader_id and n.story_id = story_quote.story_id and n.revoked_at is null))
+        then
+            return (false, null, null, null, null, null, null, null)::app.story_quote;
+        end if;
     elsif story_quote.purchase_type = 'bundle' and cardinality(v_new) = 1 then
         perform app.fail(
             422, 'bundle_too_small', 'A bundle needs at least two chapters that you do not own yet.',
             format('Buy chapter %s by itself.', v_new[1]));
-    elsif cardinality(v_asked) < cardinality(story_quote.chapters)
-        and cardinality(v_asked) < (select count(distinct n) from unnest(story_quote.chapters) as n)
+    end if;
+    if cardinality(v_new) < cardinality(story_quote.chapters)
+        and (select count(distinct n) from unnest(story_quote.chapters) as n)
+        > (select count(*)
+            from app.chapters as c
+            where c.story_id = story_quote.story_id
+                and c.chapter_number = any (story_quote.chapters)
+                and c.status = 'published')
     then
         perform app.fail(404, 'chapter_not_found', 'One of these chapters is not published.');
     end if;
@@ -100,7 +112,7 @@ begin
     v_full_price := cardinality(v_new)
         * case story_quote.purchase_type when 'premium_unlock' then v_unlock_price else v_chapter_price end;
     return (
-        v_status is not null, v_author_id, v_title,
+        true, v_author_id, v_title,
         case story_quote.purchase_type
             when 'bundle' then (v_full_price * (100 - v_discount) + 99) / 100
             else v_full_price
@@ -111,7 +123,7 @@ end;
 $$;
 comment on function app.story_quote(uuid, uuid, text, integer[]) is $$What a purchase would cost a reader, and what it would unlock
 
-Owned and free chapters cost nothing and are left out of `new_chapters`; 0 stands for the whole story. A bundle costs its chapters less the discount, rounded up to a whole credit (seed 000: 15 %). `may_buy` is false when there is no such story on sale. Errors: 404 chapter_not_found, 422 bundle_too_small.$$;
+Owned and free chapters cost nothing and are left out of `new_chapters`; 0 stands for the whole story. A bundle costs its chapters less the discount, rounded up to a whole credit (seed 000: 15 %). `may_buy` is false when there is no such story on sale. Errors: those of app.check_purchase(), 404 chapter_not_found, 422 bundle_too_small.$$;
 
 create or replace function app.check_purchase(purchase_type text, chapters integer[])
 returns void
@@ -164,7 +176,6 @@ declare
     v_reader_id constant uuid := app.current_user_id();
     v_quote app.story_quote;
 begin
-    perform app.check_purchase(quote_story.purchase_type, quote_story.chapters);
     v_quote := app.story_quote(
         v_reader_id, quote_story.story_id, quote_story.purchase_type, quote_story.chapters);
     if not v_quote.may_buy then

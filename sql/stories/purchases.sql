@@ -7,8 +7,8 @@ language plpgsql volatile security definer
 set search_path = ''
 as $$
 declare
-    v_reader_id constant uuid := app.require_claimed_user();
-    v_key constant text := ledger.request_key(purchase_story.idempotency_key);
+    v_reader_id constant uuid := coalesce(app.current_user_id(), app.require_claimed_user());
+    v_key constant text := coalesce(purchase_story.idempotency_key, ledger.header_key());
     v_balance bigint;
     v_arguments jsonb;
     v_first_answer jsonb;
@@ -18,7 +18,6 @@ declare
     v_nothing_new boolean;
     v_answer app.purchase_answer;
 begin
-    perform app.check_purchase(purchase_story.purchase_type, purchase_story.chapters);
     if purchase_story.max_credits < 0 then
         perform app.fail(400, 'invalid_max_credits', 'The most you will pay cannot be negative.');
     end if;
@@ -90,7 +89,7 @@ set search_path = ''
 as $$
 declare
     v_reason constant text := app.require_text(refund_story_purchase.reason, 'reason', 500);
-    v_key constant text := ledger.request_key(refund_story_purchase.idempotency_key);
+    v_key constant text := coalesce(refund_story_purchase.idempotency_key, ledger.header_key());
     v_arguments constant jsonb := jsonb_build_array(
         refund_story_purchase.purchase_id, v_reason, refund_story_purchase.credits);
     v_purchase app.story_purchases;

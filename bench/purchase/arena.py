@@ -1,0 +1,171 @@
+"""A database with the world in it, and pgbench let loose on it.
+
+No figure is believed unless the wallets confirm it: after every run the credits spent must be
+those of exactly as many purchases as pgbench says it made.
+"""
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from api import deploy
+from bench.purchase.errors import BenchError
+from bench.purchase.plan import CREDITS, FREE_CHAPTERS, PRICE, Plan, Scenario, Variant
+from bench.purchase.server import BenchServer, Used, run_script
+from bench.purchase.timing import Timing, read_log
+
+HERE = Path(__file__).parent
+SCRIPTS = {Variant.SEED: "seed_buy.sql", Variant.ROWS: "rows.sql", Variant.OURS: "buy.sql"}
+# Ours is called as PostgREST calls it; the others write the tables themselves.
+ROLES = {Variant.SEED: "app_owner", Variant.ROWS: "app_owner", Variant.OURS: "authenticated"}
+SPENT = {
+    Variant.SEED: "select coalesce(sum(credits_spent_total), 0) from seed.profiles",
+    Variant.ROWS: "select -coalesce(sum(balance), 0) from ledger.accounts where kind = 'wallet'",
+    Variant.OURS: "select -coalesce(sum(balance), 0) from ledger.accounts where kind = 'wallet'",
+}
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Stories:
+    """The stories of a scenario, by number, and the chapters of them that may be bought."""
+
+    first_story: int
+    stories: int
+    first_chapter: int
+    chapters: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of pgbench achieved, and what it used."""
+
+    timing: Timing
+    used: Used
+
+
+class Arena:
+    """One database, and how far the walk through all possible purchases has come."""
+
+    def __init__(
+        self, server: BenchServer, database: str, plan: Plan, *, evenings_past: int = 0
+    ) -> None:
+        self.server = server
+        self.database = database
+        self.plan = plan
+        first = FREE_CHAPTERS + 1
+        self._stories = {
+            Scenario.ONE: Stories(
+                0, 1, first + evenings_past, plan.star_chapters - FREE_CHAPTERS - evenings_past
+            ),
+            Scenario.MANY: Stories(1, plan.creators, first, plan.other_chapters - FREE_CHAPTERS),
+        }
+        self._place = dict.fromkeys(Scenario, 0)
+
+    @property
+    def url(self) -> str:
+        return self.server.postgres.url(self.database)
+
+    def value(self, query: str) -> Any:
+        """The single value of a query in this database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            row = connection.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+    def execute(self, statement: str) -> None:
+        """Run one statement in this database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def violations(self) -> list[str]:
+        """What ledger.verify() finds; nothing, if all is well."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            found = connection.execute("select check_name, subject, detail from ledger.verify()")
+            return [": ".join(row) for row in found]
+
+    def run(
+        self,
+        variant: Variant,
+        scenario: Scenario,
+        clients: int,
+        *,
+        seconds: int = 0,
+        transactions: int = 0,
+        warm_up: int = 0,
+        synchronous: bool = True,
+    ) -> Outcome:
+        """Buy for so many seconds, or so many times a client; rates leave the warm-up out."""
+        stories = self._stories[scenario]
+        variables = {
+            "start": self._place[scenario],
+            "turn": 0,
+            "clients": clients,
+            "readers": self.plan.readers,
+            **vars(stories),
+        }
+        amount = f"--time={seconds + warm_up}" if seconds else f"--transactions={transactions}"
+        present = self.server.sessions()
+        spent_before = int(self.value(SPENT[variant]))
+        self.server.wait_for_departure(present)
+        used_before = self.server.used(self.database)
+        with tempfile.TemporaryDirectory(prefix="infinite-pages-pgbench-") as folder:
+            script = Path(folder) / "purchase.sql"
+            script.write_text((HERE / "pick.sql").read_text() + _script(variant))
+            command = [
+                str(self.server.postgres.bin_folder / "pgbench"),
+                "--no-vacuum",
+                "--protocol=prepared",
+                f"--client={clients}",
+                f"--jobs={min(THREADS, clients)}",
+                amount,
+                "--log",
+                f"--log-prefix={folder}/log",
+                f"--file={script}",
+                *(f"--define={name}={value}" for name, value in variables.items()),
+                self.url,
+            ]
+            _pgbench(command, ROLES[variant], synchronous)
+            timing = read_log(Path(folder), warm_up=warm_up, seconds=seconds)
+        self.server.wait_for_departure(present)
+        used = self.server.used(self.database).since(used_before)
+        if variant is not Variant.SEED:  # which has tables of its own, and forbids nothing
+            self._place[scenario] += timing.longest_turn * clients
+        spent = int(self.value(SPENT[variant])) - spent_before
+        if spent != timing.transactions * PRICE:
+            raise BenchError(
+                f"pgbench made {timing.transactions} purchases by {variant} and {spent} credits "
+                f"were spent on them instead of {timing.transactions * PRICE}: if all chapters "
+                "are bought by now, measure fewer seconds or rounds"
+            )
+        return Outcome(timing, used)
+
+
+def build_world(server: BenchServer, database: str, plan: Plan) -> None:
+    """Deploy the product into a new database, and put the world and the seed's world into it."""
+    server.create_database(database)
+    deploy.migrate(server.postgres.url(database))
+    world = {"readers": plan.readers, "creators": plan.creators, "credits": CREDITS}
+    chapters = {"star_chapters": plan.star_chapters, "other_chapters": plan.other_chapters}
+    run_script(server.postgres, database, HERE / "world.sql", **world, **chapters)
+    run_script(server.postgres, database, HERE / "seed.sql", **world)
+    run_script(server.postgres, database, HERE / "history.sql")
+    with psycopg.connect(server.postgres.url(database), autocommit=True) as connection:
+        connection.execute("vacuum (analyze)")
+
+
+def _script(variant: Variant) -> str:
+    return (HERE / SCRIPTS[variant]).read_text()
+
+
+def _pgbench(command: list[str], role: str, synchronous: bool) -> None:
+    options = f"-c role={role} -c synchronous_commit={'on' if synchronous else 'off'}"
+    environment = os.environ | {"PGOPTIONS": options}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise BenchError(f"pgbench failed: {' '.join(done.stderr.split())}")
