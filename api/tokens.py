@@ -26,7 +26,7 @@ def sign_token(secret: str, *, subject: UUID, role: str, hours: float) -> str:
 def check_token(secret: str, token: str) -> dict[str, Any]:
     """The claims of a valid token.
 
-    As in PostgREST the algorithm is pinned, `exp`, `nbf` and `iat` bind where they are present,
+    The algorithm is pinned; as in PostgREST `exp`, `nbf` and `iat` bind where they are present,
     and the audience is not looked at.
     """
     try:

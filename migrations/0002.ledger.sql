@@ -80,6 +80,8 @@ create index transfers_earned_by_position on ledger.transfers (credit_owner_id, 
 where credit_kind = 'earnings';
 create index transfers_debited_by_id on ledger.transfers (debit_owner_id, id)
 where debit_kind = 'earnings';
+create index transfers_reversals on ledger.transfers (book_id, reverses_id)
+where reverses_id is not null;
 create index transfers_position on ledger.transfers using brin (position) with (pages_per_range = 16, autosummarize = on);
 
 create type ledger.posting as (

@@ -1,7 +1,7 @@
 """A clock that steps back: a correction, or a standby with another clock that takes over.
 
 Ids carry the time, so a later movement may have a lower id than an earlier one. Lines of a
-statement can then be out of order; money must not be.
+statement can then be out of order; money must not be, and `verify` must not cry wolf.
 """
 
 import psycopg
@@ -41,4 +41,4 @@ def test_a_sale_is_taken_back_once_whatever_the_clock_says(
         assert market.earned() == 0
         assert market.buyer(reader, [3])().credits_spent == PRICE  # it was closed again
         assert market.earned() == EARNED
-        assert {check for check, _, _ in market.violations()} <= {"balance_after"}
+        assert market.violations() == []

@@ -60,7 +60,7 @@ def shop(stack: Stack) -> Iterator[Shop]:
             {
                 "code": "PT400",
                 "message": "A purchase is of a chapter, a bundle or a premium_unlock.",
-                "details": "",
+                "details": None,
                 "hint": "unknown_purchase_type",
             },
         ),
@@ -80,7 +80,7 @@ def shop(stack: Stack) -> Iterator[Shop]:
             {
                 "code": "PT404",
                 "message": "One of these chapters is not published.",
-                "details": "",
+                "details": None,
                 "hint": "chapter_not_found",
             },
         ),
@@ -90,7 +90,7 @@ def shop(stack: Stack) -> Iterator[Shop]:
             {
                 "code": "PT404",
                 "message": "There is no such story on sale.",
-                "details": "",
+                "details": None,
                 "hint": "story_not_found",
             },
         ),

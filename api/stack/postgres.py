@@ -14,6 +14,7 @@ import stat
 import subprocess
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
@@ -136,10 +137,11 @@ class EmbeddedPostgres:
 
     def kill(self) -> None:
         """SIGKILL the server and all its processes at once, as a crash would."""
-        processes = self._processes()
-        for process in processes:
-            _signal(process, signal.SIGKILL)
-        wait_until(lambda: not any(map(_lives, processes)), seconds=STOP_SECONDS)
+        while processes := self._processes():  # the postmaster may fork while we look
+            for process in processes:
+                _signal(process, signal.SIGKILL)
+            if not wait_until(partial(_none_lives, processes), seconds=STOP_SECONDS):
+                break
         if self._child is not None:
             self._child.wait()
 
@@ -283,6 +285,10 @@ def _ensure_system_user() -> None:
     made = subprocess.run(command, check=False, capture_output=True, text=True)
     if made.returncode not in (0, 9):  # 9: another process made it in this moment
         raise StackError(f"system user {SYSTEM_USER} cannot be made: {made.stderr.strip()}")
+
+
+def _none_lives(processes: list[psutil.Process]) -> bool:
+    return not any(map(_lives, processes))
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 import psycopg
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.cli.group import database_message
@@ -16,7 +15,7 @@ from api.stack.errors import StackError
 from bench.purchase.errors import BenchError
 from bench.purchase.machine import GIGABYTE
 from bench.purchase.plan import Plan
-from bench.purchase.report import Report
+from bench.purchase.report import WIDTH, Report
 from bench.purchase.run import measure
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -32,11 +31,6 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 @click.option("--quick", is_flag=True, help="Everything once and small: proves that it works.")
 @click.option("--large", is_flag=True, help="Also with five million movements in the ledger.")
 @click.option(
-    "--folder",
-    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
-    help="Put the data here while it runs: choose the disk.  [default: the system's temporary one]",
-)
-@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the report here.  [default: bench/results; with --quick it is only printed]",
@@ -46,7 +40,6 @@ def main(
     rounds: int | None,
     quick: bool,
     large: bool,
-    folder: Path | None,
     output: Path | None,
 ) -> None:
     """Measure what one purchase costs, beside two baselines in the same minutes.
@@ -56,18 +49,18 @@ def main(
     (b) rows  one prepared statement that writes the same rows as a purchase, and no logic
     ours      api.purchase_story, called by a reader
 
-    A PostgreSQL 18 of its own is made for it and removed at the end. Each round runs all three,
-    with one creator and with many, for 1, 8 and 32 clients; ratios are taken within a round.
-    Then WAL, buffers and CPU of a single purchase are counted, and verify() proves that all of
-    it is in the books. The whole takes about 25 minutes, with --large about 15 more. Do nothing
-    else on the machine meanwhile.
+    A PostgreSQL 18 of its own is made in the temporary folder and removed at the end. Each round
+    runs all three, with one creator and with many, for 1, 8 and 32 clients; ratios are taken
+    within a round. Then WAL, buffers and CPU of a single purchase are counted, and verify()
+    proves that all of it is in the books. The whole takes about 25 minutes, with --large more.
+    Do nothing else on the machine meanwhile.
 
     \b
     Examples:
       python -m bench.purchase                       the figures of bench/results
       python -m bench.purchase --large               and with a long past
       python -m bench.purchase --quick --large       does it work at all? a minute
-      python -m bench.purchase --folder /mnt/disk    on another disk
+      TMPDIR=/mnt/disk python -m bench.purchase      with the data on another disk
     """
     plan = Plan()
     if quick:
@@ -76,12 +69,13 @@ def main(
     if output is None and not quick:
         output = RESULTS
     try:
-        report = _run(plan, folder, quick, large)
+        report = _run(plan, quick, large)
     except (BenchError, DeployError, StackError) as error:
         raise click.ClickException(str(error)) from None
     except psycopg.Error as error:
         raise click.ClickException(database_message(error)) from None
-    report.show(Console(highlight=False))
+    console = Console(highlight=False)
+    report.show(console if console.is_terminal else Console(highlight=False, width=WIDTH))
     if output is not None:
         report.write(output)
         click.echo(f"kept in {output}")
@@ -89,12 +83,13 @@ def main(
         raise SystemExit(1)
 
 
-def _run(plan: Plan, folder: Path | None, quick: bool, large: bool) -> Report:
-    free = shutil.disk_usage(folder or tempfile.gettempdir()).free // GIGABYTE
+def _run(plan: Plan, quick: bool, large: bool) -> Report:
+    folder = Path(tempfile.gettempdir())
+    free = shutil.disk_usage(folder).free // GIGABYTE
     if free < plan.free_gigabytes:
         raise BenchError(
-            f"{folder or tempfile.gettempdir()} has {free} GB free and the data may need "
-            f"{plan.free_gigabytes}: name a larger disk with --folder"
+            f"{folder} has {free} GB free and the data may need {plan.free_gigabytes}: "
+            "name a folder on a larger disk in TMPDIR"
         )
     console = Console(stderr=True, highlight=False)
     columns = (

@@ -42,6 +42,24 @@ class Stories:
 
 
 @dataclass(frozen=True)
+class Load:
+    """How many buy, and for how long: so many seconds, or so many purchases each."""
+
+    clients: int
+    seconds: int = 0
+    purchases: int = 0
+    warm_up: int = 0  # seconds before those that count
+    waits_for_disk: bool = True
+
+    @property
+    def amount(self) -> str:
+        """The same for pgbench."""
+        if self.purchases:
+            return f"--transactions={self.purchases}"
+        return f"--time={self.seconds + self.warm_up}"
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a run of pgbench achieved, and what it used."""
 
@@ -89,27 +107,16 @@ class Arena:
             found = connection.execute("select check_name, subject, detail from ledger.verify()")
             return [": ".join(row) for row in found]
 
-    def run(
-        self,
-        variant: Variant,
-        scenario: Scenario,
-        clients: int,
-        *,
-        seconds: int = 0,
-        transactions: int = 0,
-        warm_up: int = 0,
-        synchronous: bool = True,
-    ) -> Outcome:
-        """Buy for so many seconds, or so many times a client; rates leave the warm-up out."""
+    def run(self, variant: Variant, scenario: Scenario, load: Load) -> Outcome:
+        """Let pgbench buy."""
         stories = self._stories[scenario]
         variables = {
             "start": self._place[scenario],
             "turn": 0,
-            "clients": clients,
+            "clients": load.clients,
             "readers": self.plan.readers,
             **vars(stories),
         }
-        amount = f"--time={seconds + warm_up}" if seconds else f"--transactions={transactions}"
         present = self.server.sessions()
         spent_before = int(self.value(SPENT[variant]))
         self.server.wait_for_departure(present)
@@ -121,21 +128,21 @@ class Arena:
                 str(self.server.postgres.bin_folder / "pgbench"),
                 "--no-vacuum",
                 "--protocol=prepared",
-                f"--client={clients}",
-                f"--jobs={min(THREADS, clients)}",
-                amount,
+                f"--client={load.clients}",
+                f"--jobs={min(THREADS, load.clients)}",
+                load.amount,
                 "--log",
                 f"--log-prefix={folder}/log",
                 f"--file={script}",
                 *(f"--define={name}={value}" for name, value in variables.items()),
                 self.url,
             ]
-            _pgbench(command, ROLES[variant], synchronous)
-            timing = read_log(Path(folder), warm_up=warm_up, seconds=seconds)
+            _pgbench(command, ROLES[variant], load)
+            timing = read_log(Path(folder), warm_up=load.warm_up, seconds=load.seconds)
         self.server.wait_for_departure(present)
         used = self.server.used(self.database).since(used_before)
         if variant is not Variant.SEED:  # which has tables of its own, and forbids nothing
-            self._place[scenario] += timing.longest_turn * clients
+            self._place[scenario] += timing.most_turns * load.clients
         spent = int(self.value(SPENT[variant])) - spent_before
         if spent != timing.transactions * PRICE:
             raise BenchError(
@@ -163,8 +170,8 @@ def _script(variant: Variant) -> str:
     return (HERE / SCRIPTS[variant]).read_text()
 
 
-def _pgbench(command: list[str], role: str, synchronous: bool) -> None:
-    options = f"-c role={role} -c synchronous_commit={'on' if synchronous else 'off'}"
+def _pgbench(command: list[str], role: str, load: Load) -> None:
+    options = f"-c role={role} -c synchronous_commit={'on' if load.waits_for_disk else 'off'}"
     environment = os.environ | {"PGOPTIONS": options}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:

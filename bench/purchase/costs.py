@@ -7,7 +7,7 @@ difference in purchases: what a session needs to get going is in both and drops 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.purchase.arena import Arena
+from bench.purchase.arena import Arena, Load
 from bench.purchase.errors import BenchError
 from bench.purchase.plan import Plan, Scenario, Variant
 from bench.purchase.rounds import Spread
@@ -55,5 +55,5 @@ def _each(arena: Arena, variant: Variant, purchases: int) -> tuple[float, float,
 
 def _used(arena: Arena, variant: Variant, purchases: int) -> Used:
     # Commits do not wait for the disk: the CPU time shall be that of the work, not of the waiting.
-    outcome = arena.run(variant, Scenario.ONE, 1, transactions=purchases, synchronous=False)
-    return outcome.used
+    load = Load(1, purchases=purchases, waits_for_disk=False)
+    return arena.run(variant, Scenario.ONE, load).used

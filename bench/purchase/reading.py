@@ -1,4 +1,4 @@
-"""What reading touches: a reader's and a creator's own pages, in a little ledger and a large one."""
+"""What reading touches: a reader's and a creator's own pages, with a short past and a long one."""
 
 from dataclasses import dataclass
 from statistics import median

@@ -22,7 +22,7 @@ TITLES = {
     Variant.ROWS: "(b) rows",
     Variant.OURS: "ours",
 }
-WIDTH = 100
+WIDTH = 110
 
 
 @dataclass(frozen=True)

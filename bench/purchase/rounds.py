@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.purchase.arena import Arena, Outcome
+from bench.purchase.arena import Arena, Load, Outcome
 from bench.purchase.plan import Plan, Scenario, Variant
 
 SETTLING_CLIENTS = 8
@@ -111,15 +111,13 @@ def _settle(contestants: Sequence[Contestant], plan: Plan) -> None:
     """Put the checkpoint, and the whole pages that the WAL takes after it, outside of the runs."""
     contestants[0].arena.server.checkpoint()
     for arena, variant in dict.fromkeys((each.arena, each.variant) for each in contestants):
-        arena.run(variant, Scenario.ONE, SETTLING_CLIENTS, seconds=plan.settle)
+        arena.run(variant, Scenario.ONE, Load(SETTLING_CLIENTS, seconds=plan.settle))
 
 
 def _turn(contestant: Contestant, clients: int, number: int, plan: Plan) -> Run:
     outcome = contestant.arena.run(
         contestant.variant,
         contestant.scenario,
-        clients,
-        seconds=plan.seconds,
-        warm_up=plan.warm_up,
+        Load(clients, seconds=plan.seconds, warm_up=plan.warm_up),
     )
     return Run(contestant.name, clients, number + 1, outcome)

@@ -1,6 +1,5 @@
 """The whole benchmark, from an empty server to a report."""
 
-import tempfile
 from pathlib import Path
 
 from rich.progress import Progress, TaskID
@@ -24,12 +23,13 @@ LOST = f"""
 
 
 def measure(
-    plan: Plan, folder: Path | None, progress: Progress, *, is_quick: bool, is_large: bool
+    plan: Plan, folder: Path, progress: Progress, *, is_quick: bool, is_large: bool
 ) -> Report:
     """Measure everything that the plan asks for."""
-    facts = machine.describe(folder or Path(tempfile.gettempdir()))
+    facts = machine.describe(folder)
     with running_server(plan, folder) as server:
         progress.console.print(f"building a world of {plan.readers:,} readers")
+        settings = server.settings()
         build_world(server, WORLD, plan)
         server.create_database("race", WORLD)
         arena = Arena(server, "race", plan)
@@ -48,7 +48,7 @@ def measure(
         return Report(
             is_quick=is_quick,
             machine=facts,
-            settings=server.settings(),
+            settings=settings,
             plan=plan,
             results=results,
             costs=costs,

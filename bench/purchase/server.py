@@ -121,7 +121,7 @@ class BenchServer:
 
     def _reload(self) -> None:
         self._monitor.execute("select pg_reload_conf()")
-        self.checkpoint()  # the checkpointer, whom full_page_writes concerns, has read it after this
+        self.checkpoint()  # the checkpointer, whom full_page_writes concerns, reads it first
 
     def _vacuums(self) -> bool:
         query = (
@@ -147,7 +147,7 @@ class BenchServer:
 
 
 @contextmanager
-def running_server(plan: Plan, parent: Path | None) -> Iterator[BenchServer]:
+def running_server(plan: Plan, parent: Path) -> Iterator[BenchServer]:
     """Make a server in a temporary folder below `parent`; stop it and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="infinite-pages-bench-", dir=parent) as folder:
         postgres = EmbeddedPostgres(Path(folder) / "postgres")

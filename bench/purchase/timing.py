@@ -18,7 +18,7 @@ class Timing:
     per_second: float
     median_milliseconds: float
     slow_milliseconds: float  # of the slowest hundredth, the fastest
-    longest_turn: int
+    most_turns: int  # of the client that got furthest
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ def read_log(folder: Path, *, warm_up: int, seconds: int) -> Timing:
         per_second=len(counted) * MICROSECONDS / (ended - began),
         median_milliseconds=median(counted) / 1000,
         slow_milliseconds=counted[len(counted) * 99 // 100] / 1000,
-        longest_turn=max(entry.turn for entry in entries) + 1,
+        most_turns=max(entry.turn for entry in entries),
     )
 
 
 def _entries(path: Path) -> Iterator[_Entry]:
-    """One line a transaction: client, turn, microseconds, script, end in seconds and microseconds."""
+    """A line each: client, turn from 1, microseconds, script, its end in seconds and microseconds."""
     with path.open() as lines:
         for line in lines:
             _, turn, microseconds, _, seconds, fraction = line.split()[:6]

@@ -6,11 +6,11 @@ language plpgsql stable
 set search_path = ''
 as $$
 begin
+    if fail.detail is null then
+        raise exception using errcode = 'PT' || fail.status, message = fail.message, hint = fail.hint;
+    end if;
     raise exception using
-        errcode = 'PT' || fail.status,
-        message = fail.message,
-        detail = coalesce(fail.detail, ''),
-        hint = fail.hint;
+        errcode = 'PT' || fail.status, message = fail.message, detail = fail.detail, hint = fail.hint;
 end;
 $$;
 comment on function app.fail(integer, text, text, text) is $$Refuse the call

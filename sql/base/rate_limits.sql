@@ -46,8 +46,9 @@ begin
     v_function := substring(current_setting('request.path', true) from '^/rpc/(.*)$');
     select l.* into v_limit
     from app.rate_limits as l
-    where v_function = any (l.functions) or l.class = 'default'
-    order by l.class = 'default'
+    -- The path comes as it was sent: an escaped name counts as the dearest call, not as none of them.
+    where v_function = any (l.functions) or v_function like '%\%%' or l.class = 'default'
+    order by l.class = 'default', l.capacity
     limit 1;
     perform app.limit_rate(v_user_id, v_limit.class, v_limit.capacity, v_limit.per_minute);
 end;

@@ -68,7 +68,7 @@ begin
     end if;
     select coalesce(sum(t.amount), 0) into v_returned
     from ledger.transfers as t
-    where t.book_id = reverse.book_id and t.id > v_spend.id and t.reverses_id = v_spend.id;
+    where t.book_id = reverse.book_id and t.reverses_id = v_spend.id;
     v_credits := coalesce(reverse.credits, v_spend.amount - v_returned);
     if v_returned = v_spend.amount then
         perform app.fail(409, 'already_reversed', 'This sale was taken back already.');
@@ -117,7 +117,7 @@ return (
     select s.amount = (
         select coalesce(sum(r.amount), 0)
         from ledger.transfers as r
-        where r.book_id = s.book_id and r.id > s.id and r.reverses_id = s.id)
+        where r.book_id = s.book_id and r.reverses_id = s.id)
     from ledger.transfers as s
     where s.book_id = is_reversed.book_id
         and s.transaction_id = is_reversed.transaction_id

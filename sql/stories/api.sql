@@ -237,7 +237,7 @@ begin atomic
 end;
 comment on function api.search_stories(text, text, text, text, boolean, text) is $$Find published stories
 
-`query` as in a search engine (words, "phrases", -without); `free_only`: readable to the end without paying; `sort`: relevance, newest, longest or title. Page with `limit` and `offset`. Errors: 400 unknown_sort, 400 text_too_long.$$;
+`query` as in a search engine (words, "phrases", -without); `free_only`: readable to the end without paying; `sort`: relevance, newest, longest or title. Page with `limit` and `offset`. Errors: 400 unknown_sort, 400 text_too_long, 400 invalid_query.$$;
 grant execute on function api.search_stories(text, text, text, text, boolean, text) to anon, authenticated, service_role;
 
 create or replace function api.quote_story(

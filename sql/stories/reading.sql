@@ -65,7 +65,13 @@ begin
     if length(search_stories.query) > 500 then
         perform app.fail(400, 'text_too_long', 'The query is too long.', 'At most 500 characters are searched.');
     end if;
-    v_query := websearch_to_tsquery('pg_catalog.english', search_stories.query);
+    begin
+        v_query := websearch_to_tsquery('pg_catalog.english', search_stories.query);
+    exception
+        -- A row of minus signs is more than the parser's stack can hold.
+        when internal_error or program_limit_exceeded then
+            perform app.fail(400, 'invalid_query', 'Please search for words.', search_stories.query);
+    end;
     if search_stories.sort is null or search_stories.sort not in ('relevance', 'newest', 'longest', 'title') then
         perform app.fail(400, 'unknown_sort', 'Sort by relevance, newest, longest or title.');
     end if;
@@ -93,5 +99,5 @@ end;
 $$;
 comment on function app.search_stories(text, text, text, text, boolean, text) is $$Published stories that match, and their place in the asked order
 
-`free_only`: stories that can be read to the end without paying. Errors: 400 unknown_sort, 400 text_too_long.$$;
+`free_only`: stories that can be read to the end without paying. Errors: 400 unknown_sort, 400 text_too_long, 400 invalid_query.$$;
 grant execute on function app.search_stories(text, text, text, text, boolean, text) to anon, authenticated, service_role;
