@@ -117,7 +117,7 @@ class Report:
     def _ratios(self) -> Table:
         table = _table(
             "Ratios of purchases a second, taken within each round: median (least-greatest)",
-            ["", *(f"{clients} clients" for clients in self.plan.clients)],
+            ["", *(f"clients: {clients}" for clients in self.plan.clients)],
         )
         ours = contestant_name(Variant.OURS, Scenario.ONE)
         pairs = [

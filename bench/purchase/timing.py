@@ -48,7 +48,7 @@ def read_log(folder: Path, *, warm_up: int, seconds: int) -> Timing:
 
 
 def _entries(path: Path) -> Iterator[_Entry]:
-    """A line each: client, turn from 1, microseconds, script, its end in seconds and microseconds."""
+    """A line each: client, turn from 1, microseconds, script, end in seconds and microseconds."""
     with path.open() as lines:
         for line in lines:
             _, turn, microseconds, _, seconds, fraction = line.split()[:6]

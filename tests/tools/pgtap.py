@@ -97,7 +97,7 @@ def main(version: str, verbose: bool, files: tuple[Path, ...]) -> None:
     Examples:
       python -m tests.tools.pgtap
       python -m tests.tools.pgtap --postgres 16
-      python -m tests.tools.pgtap --verbose pgtap/ledger.sql
+      python -m tests.tools.pgtap --verbose pgtap/ledger_lots.sql
     """
     require_pgtap()
     with throwaway_server(int(version)) as server:
