@@ -72,7 +72,7 @@ select
         'kind', t.kind, 'transaction_id', t.transaction_id, 'reverses_id', t.reverses_id)) as metadata,
     t.created_at
 from ledger.transfers as t
-where t.book_id = (select app.current_user_id())
+where t.book_id = app.current_user_id()
     and (t.credit_kind = 'wallet' or t.debit_kind = 'wallet');
 comment on view api.credit_transactions is $$The caller's statement of credits
 

@@ -32,7 +32,7 @@ select
     t.split_basis_points,
     t.reference_type
 from ledger.transfers as t
-where t.credit_owner_id = (select app.current_user_id())
+where t.credit_owner_id = app.current_user_id()
     and t.credit_kind = 'earnings'
     and t.kind = 'earning';
 comment on view api.creator_earnings is $$The caller's earnings, one row a sale
@@ -64,7 +64,7 @@ select
     t.amount::bigint as microdollars,
     t.created_at
 from ledger.transfers as t
-where t.debit_owner_id = (select app.current_user_id())
+where t.debit_owner_id = app.current_user_id()
     and t.debit_kind = 'earnings'
     and t.kind = 'clawback';
 comment on view api.creator_clawbacks is $$What was taken back of the caller's earnings

@@ -54,6 +54,7 @@ set search_path = ''
 as $$
 declare
     v_creator_id constant uuid := app.require_claimed_user();
+    v_zone constant text := (select e.business_time_zone from app.economy as e);
 begin
     balance_microdollars := ledger.balance(v_creator_id, 'earnings');
     pending_microdollars := app.pending_earnings(v_creator_id);
@@ -89,7 +90,8 @@ begin
                 jsonb_build_object('month', m.month, 'sales', m.sales, 'earned_microdollars', m.amount)
                 order by m.month desc)
             from (
-                select app.month_of(v.created_at) as month, sum(v.amount) as amount,
+                -- app.month_of(), with the zone looked up once.
+                select date_trunc('month', v.created_at at time zone v_zone)::date as month, sum(v.amount) as amount,
                     count(*) filter (where v.earned > 0) as sales
                 from movements as v
                 group by 1

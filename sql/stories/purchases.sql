@@ -135,6 +135,14 @@ returns setof ledger.violation
 language sql stable
 set search_path = ''
 begin atomic
+    with unreadable as materialized (
+        select p.user_id, p.id, p.transaction_id, n as chapter_number
+        from app.story_purchases as p
+        cross join lateral unnest(p.chapters_unlocked) as n
+        where not exists (
+            select from app.story_entitlements as e
+            where e.user_id = p.user_id and e.story_id = p.story_id and e.chapter_number = n and e.revoked_at is null)
+    )
     select 'story_purchase', format('%s purchase %s', p.user_id, p.id),
         format('%s credits, its transaction says %s', p.credits_spent, coalesce(t.amount::text, 'nothing'))
     from app.story_purchases as p
@@ -165,12 +173,9 @@ begin atomic
             select from app.story_purchases as p
             where p.user_id = t.book_id and p.transaction_id = t.transaction_id)
     union all
-    select 'story_entitlement', format('%s purchase %s', p.user_id, p.id), format('chapter %s was paid for and cannot be read', n)
-    from app.story_purchases as p
-    cross join lateral unnest(p.chapters_unlocked) as n
-    where not exists (
-            select from app.story_entitlements as e
-            where e.user_id = p.user_id and e.story_id = p.story_id and e.chapter_number = n and e.revoked_at is null)
-        and not ledger.is_reversed(p.user_id, p.transaction_id);
+    select 'story_entitlement', format('%s purchase %s', u.user_id, u.id),
+        format('chapter %s was paid for and cannot be read', u.chapter_number)
+    from unreadable as u
+    where not ledger.is_reversed(u.user_id, u.transaction_id);
 end;
 comment on function app.check_story_purchases() is $$Every purchase was paid, and what was paid for can be read$$;
