@@ -23,7 +23,12 @@ begin
     if not exists (select from pg_roles where rolname = 'edge') then
         create role edge login noinherit;
     end if;
-    grant app_owner to current_user;
+    if not pg_has_role(
+        current_user, 'app_owner',
+        case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end)
+    then
+        grant app_owner to current_user;
+    end if;
     if not pg_has_role('authenticator', 'anon', 'member') then
         grant anon to authenticator;
     end if;

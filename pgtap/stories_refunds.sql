@@ -1,7 +1,7 @@
 -- stories: purchases that are taken back, whole or in part (K6).
 begin;
 \ir helpers.psql
-select plan(50);
+select plan(53);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'reader', 'neighbour', 'operator']) as p;
 select give('reader', 200), give('neighbour', 200);
@@ -178,6 +178,35 @@ select results_eq(
         user_id('operator'), 'service_role', tests.noted('retried'),
         jsonb_build_object('user_id', user_id('neighbour'), 'credits', 2, 'reason', 'a mistake')) $$,
     'K10: by whom, for whom, how much and why');
+
+-- What verify sees of stories (K8).
+create function tests.seen_after(statement text)
+returns text[]
+language plpgsql volatile
+as $$
+declare
+    v_seen text[];
+begin
+    begin
+        perform tests.tamper(seen_after.statement);
+        v_seen := array(select distinct v.check_name || ': ' || v.detail from ledger.verify() as v);
+        raise exception using errcode = 'UNDO0';
+    exception
+        when sqlstate 'UNDO0' then null;
+    end;
+    return v_seen;
+end;
+$$;
+select is(tests.seen_after(statement), seen, format('K8: verify sees %s', what))
+from (values
+    ('what is read and was not bought',
+        $$ insert into app.story_entitlements select e.user_id, e.story_id, 6, e.purchase_id
+        from app.story_entitlements as e where e.chapter_number < 6 limit 1 $$,
+        array['story_entitlement_unpaid: it can be read, and its purchase says nothing of it']),
+    ('authors who do not share all of it', $$ update app.story_authors set basis_points = 3000 where basis_points = 3333 $$,
+        array['story_authors: the parts of its authors add up to 9667 of 10000']),
+    ('a story without prices', 'delete from app.story_pricing', array['story_pricing: it has no prices'])
+) as tampering (what, statement, seen);
 
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 select * from finish();

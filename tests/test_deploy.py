@@ -296,6 +296,39 @@ def test_a_busy_table_is_tried_again(
         migrate(url, report=let_go, project=project)
 
 
+def test_what_stands_is_not_made_again(url: str, project: Path) -> None:
+    append(
+        project / "sql/book.sql",
+        "create or replace view ledger.titles as select 1 as number;\n"
+        "drop policy if exists books_select_all on ledger.books;\n"
+        "create policy books_select_all on ledger.books for select using (true);\n",
+    )
+    migrate(url, project=project)
+
+    def objects() -> list[Any]:
+        with psycopg.connect(url) as connection:
+            return connection.execute(
+                "select xmin::text from pg_policy union all"
+                " select xmin::text from pg_rewrite where ev_class = 'ledger.titles'::regclass"
+            ).fetchall()
+
+    before = objects()
+    with psycopg.connect(url) as reader:  # holds what a deploy would have to lock
+        reader.execute("select from ledger.books")
+        reader.execute("select from ledger.titles")
+        migrate(url, project=project)
+    assert objects() == before
+
+    with psycopg.connect(url) as connection:
+        connection.execute("alter policy books_select_all on ledger.books using (false)")
+        connection.execute("create or replace view ledger.titles as select 2 as number")
+    migrate(url, project=project)
+    with psycopg.connect(url) as connection:
+        assert connection.execute(
+            "select number, pg_get_expr(polqual, polrelid) from ledger.titles, pg_policy"
+        ).fetchall() == [(1, "true")]
+
+
 def test_passwords_are_set_and_never_logged(
     postgres_server: EmbeddedPostgres, url: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,12 @@ create table if not exists {SCHEMA}.checksums (
     migration_id text not null,
     sha256 text not null
 );
+
+create table if not exists {SCHEMA}.standing (
+    thing text primary key,
+    text text not null,
+    definition text not null
+);
 """
 
 

@@ -1,4 +1,8 @@
-"""Code: the files of sql/, put in place whole on every deploy, in the order of install.psql."""
+"""Code: the files of sql/, put in place whole on every deploy, in the order of install.psql.
+
+A file named setup.sql is no code but work that the code can do: it runs afterwards, in a
+transaction of its own, so that nobody waits for it behind the locks of the deploy.
+"""
 
 from pathlib import Path
 
@@ -6,10 +10,13 @@ from psycopg import Connection
 
 from api.deploy.errors import DeployError
 from api.deploy.passwords import set_role_passwords
-from api.deploy.session import FRESH_SESSION, Report, in_one_transaction, run_file
+from api.deploy.session import FRESH_SESSION, BusyError, Report, in_one_transaction, run_file
+from api.deploy.standing import Standing
 
 # All code belongs to this role, whoever deploys it.
 AS_OWNER = "set local role app_owner;"
+
+SETUP = "setup.sql"
 
 # PostgREST then reads the schema again; it hears of it when this transaction commits.
 RELOAD = "notify pgrst, 'reload schema';"
@@ -38,12 +45,29 @@ def apply_code(connection: Connection, paths: list[Path], report: Report) -> Non
     """Replace all functions, views, policies and grants at once; readers see old or new."""
 
     def replace() -> None:
+        standing = Standing(connection)
         connection.execute(AS_OWNER)
         for path in paths:
-            run_file(connection, path)
+            if path.name != SETUP:
+                run_file(connection, path, standing.to_run)
         connection.execute(FRESH_SESSION)
+        standing.record()
         set_role_passwords(connection)
         connection.execute(RELOAD)
 
     report(f"putting the code in place ({len(paths)} files)")
     in_one_transaction(connection, replace, report)
+    for path in paths:
+        if path.name == SETUP:
+            _set_up(connection, path, report)
+
+
+def _set_up(connection: Connection, path: Path, report: Report) -> None:
+    def work() -> None:
+        connection.execute(AS_OWNER)
+        run_file(connection, path)
+
+    try:
+        in_one_transaction(connection, work, report)
+    except BusyError:
+        report(f"{path.parent.name}/{path.name} found its tables busy: the worker will do it")

@@ -1,6 +1,6 @@
 """How a deploy speaks to the database: one session, one lock, whole files, short lock waits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psycopg
@@ -21,6 +21,10 @@ LOCK_ATTEMPTS = 5
 
 _LOCK = "hashtextextended('infinite pages: deploy', 0)"
 _TRANSACTION_WORDS = {"begin", "start", "commit", "end", "rollback", "abort"}
+
+
+class BusyError(DeployError):
+    """Others kept holding what a step needed."""
 
 
 class FileError(DeployError):
@@ -57,15 +61,19 @@ def in_one_transaction(
             if not error.busy:
                 raise
             report(f"{error} (try {attempt} of {LOCK_ATTEMPTS})")
-    raise DeployError(
+    raise BusyError(
         "Another session holds a lock this deploy needs. Nothing of this step was changed: "
         "end the long transaction (see pg_stat_activity) and deploy again."
     )
 
 
-def run_file(connection: psycopg.Connection, path: Path) -> None:
-    """Send a file's statements; an error names the file and the line."""
-    for statement in split(path.read_text(encoding="utf-8")):
+def run_file(
+    connection: psycopg.Connection,
+    path: Path,
+    choose: Callable[[Iterable[Statement]], Iterable[Statement]] = iter,
+) -> None:
+    """Send those of a file's statements that are chosen; an error names the file and the line."""
+    for statement in choose(split(path.read_text(encoding="utf-8"))):
         if statement.first_word in _TRANSACTION_WORDS:
             raise FileError(
                 path,

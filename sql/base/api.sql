@@ -9,7 +9,7 @@ begin atomic
 end;
 comment on function api.before_request() is $$Called before every request
 
-PostgREST calls this by itself (db-pre-request). It counts calls that may write. Errors: 429 rate_limited with Retry-After.$$;
+PostgREST calls this by itself (db-pre-request). It counts calls that write; what is refused changes nothing, its count included. Errors: 429 rate_limited with Retry-After.$$;
 grant execute on function api.before_request() to anon, authenticated, service_role;
 
 create or replace view api.economy with (security_invoker = true) as

@@ -55,5 +55,5 @@ end;
 $$;
 comment on function app.before_request() is $$Rate limits, by person and class of function
 
-Counts calls that may write. Errors: 429 rate_limited.$$;
+Counts calls that write. A refused call is undone with everything it did, its count included: limit those at the proxy. Errors: 429 rate_limited.$$;
 grant execute on function app.before_request() to anon, authenticated, service_role;

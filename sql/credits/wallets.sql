@@ -82,7 +82,8 @@ set search_path = ''
 as $$
 declare
     v_reason constant text := app.require_text(grant_credits.reason, 'reason', 500);
-    v_key constant text := coalesce(grant_credits.idempotency_key, ledger.header_key());
+    v_key constant text := ledger.operator_key(
+        grant_credits.user_id, coalesce(grant_credits.idempotency_key, ledger.header_key()));
     v_arguments jsonb;
     v_receipt ledger.receipt;
     v_answer jsonb;
@@ -102,7 +103,7 @@ begin
     perform ledger.lock_wallet(grant_credits.user_id);
     v_arguments := jsonb_build_array(
         grant_credits.user_id, grant_credits.credits, v_reason, extract(epoch from grant_credits.expires_at));
-    v_answer := ledger.replay(grant_credits.user_id, v_key, 'grant_credits', v_arguments);
+    v_answer := ledger.replay(ledger.platform_id(), v_key, 'grant_credits', v_arguments);
     if v_answer is not null then
         return jsonb_populate_record(null::ledger.receipt, v_answer);
     end if;
@@ -114,7 +115,7 @@ begin
             'credits', grant_credits.credits, 'reason', v_reason, 'expires_at', grant_credits.expires_at,
             'transaction_id', v_receipt.transaction_id));
     if v_key is not null then
-        perform ledger.remember(grant_credits.user_id, v_key, 'grant_credits', v_arguments, to_jsonb(v_receipt));
+        perform ledger.remember(ledger.platform_id(), v_key, 'grant_credits', v_arguments, to_jsonb(v_receipt));
     end if;
     return v_receipt;
 end;

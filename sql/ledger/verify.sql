@@ -288,7 +288,7 @@ begin atomic
     select 'guard_missing', c.oid::regclass::text, format('nothing refuses to %s', e.event)
     from pg_catalog.pg_class as c
     cross join (values ('update', 16), ('delete', 8), ('truncate', 32)) as e (event, bit)
-    where c.relnamespace = 'ledger'::regnamespace
+    where (c.relnamespace = 'ledger'::regnamespace or c.oid = 'app.audit_log'::regclass)
         and c.relkind in ('r', 'p')
         and c.relname <> 'fold_state'
         and not (e.event = 'update' and c.relname in ('accounts', 'lots'))

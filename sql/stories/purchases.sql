@@ -89,7 +89,8 @@ set search_path = ''
 as $$
 declare
     v_reason constant text := app.require_text(refund_story_purchase.reason, 'reason', 500);
-    v_key constant text := coalesce(refund_story_purchase.idempotency_key, ledger.header_key());
+    v_key constant text := ledger.operator_key(
+        refund_story_purchase.user_id, coalesce(refund_story_purchase.idempotency_key, ledger.header_key()));
     v_arguments constant jsonb := jsonb_build_array(
         refund_story_purchase.purchase_id, v_reason, refund_story_purchase.credits);
     v_purchase app.story_purchases;
@@ -103,7 +104,7 @@ begin
         perform app.fail(404, 'purchase_not_found', 'There is no such purchase.');
     end if;
     perform ledger.lock_wallet(v_purchase.user_id);
-    v_answer := ledger.replay(v_purchase.user_id, v_key, 'refund_story_purchase', v_arguments);
+    v_answer := ledger.replay(ledger.platform_id(), v_key, 'refund_story_purchase', v_arguments);
     if v_answer is not null then
         return jsonb_populate_record(null::ledger.receipt, v_answer);
     end if;
@@ -120,7 +121,7 @@ begin
             'transaction_id', v_receipt.transaction_id));
     if v_key is not null then
         perform ledger.remember(
-            v_purchase.user_id, v_key, 'refund_story_purchase', v_arguments, to_jsonb(v_receipt));
+            ledger.platform_id(), v_key, 'refund_story_purchase', v_arguments, to_jsonb(v_receipt));
     end if;
     return v_receipt;
 end;
@@ -173,9 +174,36 @@ begin atomic
             select from app.story_purchases as p
             where p.user_id = t.book_id and p.transaction_id = t.transaction_id)
     union all
+    select 'story_entitlement_unpaid', format('%s story %s chapter %s', e.user_id, e.story_id, e.chapter_number),
+        'it can be read, and its purchase says nothing of it'
+    from app.story_entitlements as e
+    where e.purchase_id is not null
+        and not exists (
+            select from app.story_purchases as p
+            where p.user_id = e.user_id and p.id = e.purchase_id and p.story_id = e.story_id
+                and e.chapter_number = any (p.chapters_unlocked))
+    union all
     select 'story_entitlement', format('%s purchase %s', u.user_id, u.id),
         format('chapter %s was paid for and cannot be read', u.chapter_number)
     from unreadable as u
     where not ledger.is_reversed(u.user_id, u.transaction_id);
 end;
 comment on function app.check_story_purchases() is $$Every purchase was paid, and what was paid for can be read$$;
+
+create or replace function app.check_story_authors()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'story_authors', s.id::text,
+        format('the parts of its authors add up to %s of 10000', coalesce(sum(a.basis_points), 0))
+    from app.stories as s
+    left join app.story_authors as a on a.story_id = s.id
+    group by s.id
+    having coalesce(sum(a.basis_points), 0) <> 10000
+    union all
+    select 'story_pricing', s.id::text, 'it has no prices'
+    from app.stories as s
+    where not exists (select from app.story_pricing as p where p.story_id = s.id);
+end;
+comment on function app.check_story_authors() is $$Every story has its prices, and authors who share all of it$$;
