@@ -1,7 +1,7 @@
 -- stories: who can read what, and find what (IP4).
 begin;
 \ir helpers.psql
-select plan(82);
+select plan(83);
 
 select count(tests.create_person(p))
 from unnest(array['creator', 'cowriter', 'reader', 'premium', 'stranger']) as p;
@@ -219,6 +219,9 @@ from unnest(array['''', '":*', 'a & | ! b', '((', '\', '%', 'zebra''; drop table
 select matches(
     refusal($$ select api.search_stories(repeat('x', 100000)) $$), '^(PT400 |allowed)', 'a word of 100000 characters is no accident');
 select matches(refusal($$ select api.search_stories(repeat('x ', 100000)) $$), '^(PT400 |allowed)', 'nor are 100000 words');
+select is(
+    refusal($$ select api.search_stories(repeat('-', 33)) $$),
+    'PT400 invalid_query: Please search for words. ---------------------------------', 'nor a row of minus signs');
 
 select authenticate_as('creator');
 select api.save_chapter(tests.noted('letters')::uuid, 3, 'Chapter 3', 'Not ready');

@@ -10,7 +10,7 @@ declare
     c_guarded constant text[] := ledger.guarded_kinds();
     v_posting ledger.posting;
     v_balance bigint;
-    v_balances bigint[] := '{}';
+    v_balances bigint[] := '{}'::bigint[];
     v_book_balance bigint;
 begin
     foreach v_posting in array post.postings loop
