@@ -1,6 +1,7 @@
 """The project's own migrations and code: up, down, up again, and by psql alone."""
 
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,19 +130,19 @@ def test_every_migration_can_be_undone() -> None:
 
 
 @pytest.fixture(scope="module", params=[18, 16])
-def plain_login(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def plain_login(request: pytest.FixtureRequest) -> Iterator[str]:
     """A server of its own whose only deployer is no superuser, as on RDS."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("plain") / "data", request.param)
-    server.start()
-    try:
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute("create role deployer login createrole createdb")
-            connection.execute(sql.SQL("create database infinite_pages owner deployer"))
-        yield server.url(user="deployer")
-    finally:
-        server.stop()
+    # Not under pytest's own folder: its servers' user may not look in there.
+    with tempfile.TemporaryDirectory(prefix="infinite-pages-plain-") as folder:
+        server = EmbeddedPostgres(Path(folder) / "data", request.param)
+        server.start()
+        try:
+            with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+                connection.execute("create role deployer login createrole createdb")
+                connection.execute(sql.SQL("create database infinite_pages owner deployer"))
+            yield server.url(user="deployer")
+        finally:
+            server.stop()
 
 
 def test_a_deploy_needs_no_superuser(plain_login: str, head: dict[str, str]) -> None:
