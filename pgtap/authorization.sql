@@ -83,6 +83,7 @@ insert into expected values
 ('story_purchases', 'api.story_purchases', '-', '0', '0', '3', '0', '0', '4'),
 ('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '16'),
 
+('leave_story', $$api.leave_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '422', '1', '404'),
 ('archive_story', $$api.archive_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '1', '404', '404'),
 ('before_request', 'api.before_request()', '0', '0', '0', '0', '0', '0', '0'),
 ('create_story', $$api.create_story('Mine')$$, '-', '401', '1', '1', '1', '1', '1'),

@@ -1,7 +1,7 @@
 -- stories: authors write, price and publish their own, and nobody else's (IP4, IP14).
 begin;
 \ir helpers.psql
-select plan(100);
+select plan(106);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'third', 'late', 'stranger']) as p;
 
@@ -235,6 +235,20 @@ select api.set_story_authors(tests.noted('second')::uuid, array[user_id('creator
 select is_empty($$ select * from api.creators where id = user_id('late') $$, 'K7: those of a draft not yet');
 select api.publish_story(tests.noted('second')::uuid);
 select isnt_empty($$ select * from api.creators where id = user_id('late') $$, 'K7: but with it');
+select is(
+    refusal($$ select api.leave_story(tests.noted('second')::uuid) $$),
+    'PT422 owner_stays: The story is yours: archive it instead.', 'K7: the story''s own author stays');
+select authenticate_as('late');
+select is(api.leave_story(tests.noted('second')::uuid), tests.noted('second')::uuid, 'K7: who was named unasked can leave');
+select is_empty($$ select * from api.creators where id = user_id('late') $$, 'K7: and is no creator for it');
+select is_empty($$ select * from api.story_authors where creator_id = user_id('late') $$, 'K7: nor named anywhere');
+select is(
+    refusal($$ select api.leave_story(tests.noted('second')::uuid) $$),
+    'PT404 story_not_found: There is no such story of yours.', 'K7: once');
+select authenticate_as('creator');
+select is(
+    (select s.basis_points from api.story_splits() as s where s.story_id = tests.noted('second')::uuid), 10000,
+    'K7: their part goes to the story''s own author');
 select authenticate_as('cowriter');
 select matches(
     refusal($$ select api.save_chapter(story(), 1, 'Hers', 'Text') $$), '^PT404 story_not_found: ',

@@ -208,6 +208,18 @@ comment on function api.set_story_authors(uuid, uuid[], integer[]) is $$Share th
 `basis_points` of the creators' part in the order of `creator_ids`, together 10000. Later sales use it. Errors: 401 login_required, 404 story_not_found, 404 creator_not_found, 422 invalid_split.$$;
 grant execute on function api.set_story_authors(uuid, uuid[], integer[]) to authenticated, service_role;
 
+create or replace function api.leave_story(story_id uuid)
+returns uuid
+language sql volatile
+set search_path = ''
+begin atomic
+    select app.leave_story(story_id);
+end;
+comment on function api.leave_story(uuid) is $$Take your name off a story that somebody else named you an author of
+
+Your part of later sales goes to the story's own author; what you earned stays yours. Errors: 401 login_required, 404 story_not_found, 422 owner_stays.$$;
+grant execute on function api.leave_story(uuid) to authenticated, service_role;
+
 create or replace function api.story_splits()
 returns table (story_id uuid, creator_id uuid, basis_points integer, rank smallint)
 language sql stable

@@ -290,6 +290,47 @@ comment on function app.set_story_authors(uuid, uuid[], integer[]) is $$Share th
 `basis_points` of the creators' part, in the order of `creator_ids`, together 10000. Later sales use the new split, earlier ones keep theirs. Errors: 401, 404 story_not_found, 404 creator_not_found, 422 invalid_split.$$;
 grant execute on function app.set_story_authors(uuid, uuid[], integer[]) to authenticated, service_role;
 
+create or replace function app.leave_story(story_id uuid)
+returns uuid
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+    v_author_id constant uuid := app.require_user();
+    v_owner_id uuid;
+    v_part integer;
+begin
+    select s.user_id into v_owner_id
+    from app.stories as s
+    where s.id = leave_story.story_id
+    for no key update;
+    if v_owner_id = v_author_id then
+        perform app.fail(422, 'owner_stays', 'The story is yours: archive it instead.');
+    end if;
+    delete from app.story_authors as a
+    where a.story_id = leave_story.story_id and a.creator_id = v_author_id
+    returning a.basis_points into v_part;
+    if not found then
+        perform app.fail(404, 'story_not_found', 'There is no such story of yours.');
+    end if;
+    update app.story_authors as a
+    set basis_points = a.basis_points + v_part
+    where a.story_id = leave_story.story_id and a.creator_id = v_owner_id;
+    update app.profiles as p
+    set is_creator = false, updated_at = now()
+    where p.id = v_author_id
+        and not exists (
+            select from app.story_authors as a
+            inner join app.stories as s on s.id = a.story_id
+            where a.creator_id = v_author_id and s.published_at is not null);
+    return leave_story.story_id;
+end;
+$$;
+comment on function app.leave_story(uuid) is $$Take the caller's name off somebody else's story
+
+For co-authors: nobody has to stay where others named them. Their part of later sales goes to the story's own author; what was earned stays earned. Errors: 401 login_required, 404 story_not_found, 422 owner_stays.$$;
+grant execute on function app.leave_story(uuid) to authenticated, service_role;
+
 create or replace function app.story_splits()
 returns table (story_id uuid, creator_id uuid, basis_points integer, rank smallint)
 language plpgsql stable security definer
