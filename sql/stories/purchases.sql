@@ -22,7 +22,7 @@ begin
         perform app.fail(400, 'invalid_max_credits', 'The most you will pay cannot be negative.');
     end if;
     -- From here on this reader's calls come one after the other.
-    perform ledger.lock_wallet(v_reader_id);
+    v_balance := ledger.lock_wallet(v_reader_id);
     if v_key is not null then
         v_arguments := jsonb_build_array(
             purchase_story.story_id, purchase_story.purchase_type, purchase_story.chapters, purchase_story.max_credits);
@@ -55,6 +55,7 @@ begin
             purchase_story.purchase_type, v_quote.new_chapters, v_quote.cost, v_receipt.earned_microdollars)
         returning id into v_purchase_id;
     else
+        -- Not what the wallet says: some of it may have lapsed.
         v_balance := ledger.available_credits(v_reader_id);
     end if;
     v_nothing_new := v_quote.new_chapters = '{}';
