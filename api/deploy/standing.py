@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from psycopg import Connection
 
+from api.deploy.books import SCHEMA
 from api.deploy.statements import Statement
 
 _VIEW = re.compile(r"create or replace view ([\w.]+)\b")
@@ -69,7 +70,7 @@ class Standing:
         self._known: dict[str, tuple[str, str]] = {
             thing: (text, definition)
             for thing, text, definition in connection.execute(
-                "select thing, text, definition from yoyo.standing"
+                f"select thing, text, definition from {SCHEMA}.standing"
             )
         }
         self._made: dict[Thing, str] = {}
@@ -93,8 +94,8 @@ class Standing:
         """Keep what was made, as the login that deploys."""
         for thing, text in self._made.items():
             self._connection.execute(
-                """
-                insert into yoyo.standing (thing, text, definition) values (%s, %s, %s)
+                f"""
+                insert into {SCHEMA}.standing (thing, text, definition) values (%s, %s, %s)
                 on conflict (thing) do update
                 set text = excluded.text, definition = excluded.definition
                 """,

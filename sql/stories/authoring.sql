@@ -150,6 +150,20 @@ comment on function app.save_chapter(uuid, integer, text, text, bigint) is $$Wri
 New chapters come in order. A new chapter is a draft until it is published. Errors: 400 text_required, 400 text_too_long, 400 invalid_tokens, 401, 404 story_not_found, 422 chapter_out_of_order.$$;
 grant execute on function app.save_chapter(uuid, integer, text, text, bigint) to authenticated, service_role;
 
+create or replace function app.name_creators(story_id uuid)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+    update app.profiles as p
+    set is_creator = true, updated_at = now()
+    where p.id in (select a.creator_id from app.story_authors as a where a.story_id = name_creators.story_id)
+        and not p.is_creator;
+end;
+$$;
+comment on function app.name_creators(uuid) is $$Make the authors of a published story creators, for everybody to see$$;
+
 create or replace function app.publish_story(story_id uuid, chapters integer[])
 returns uuid
 language plpgsql volatile security definer
@@ -177,10 +191,7 @@ begin
     update app.stories as s
     set status = 'published', published_at = coalesce(s.published_at, now()), updated_at = now()
     where s.id = v_story.id;
-    update app.profiles as p
-    set is_creator = true, updated_at = now()
-    where p.id in (select a.creator_id from app.story_authors as a where a.story_id = v_story.id)
-        and not p.is_creator;
+    perform app.name_creators(v_story.id);
     return v_story.id;
 end;
 $$;
@@ -278,9 +289,7 @@ begin
     from unnest(set_story_authors.creator_ids, set_story_authors.basis_points)
         with ordinality as a (creator_id, basis_points, rank);
     if v_story.status = 'published' then
-        update app.profiles as p
-        set is_creator = true, updated_at = now()
-        where p.id = any (set_story_authors.creator_ids) and not p.is_creator;
+        perform app.name_creators(v_story.id);
     end if;
     return v_story.id;
 end;
