@@ -106,7 +106,7 @@ select
     (s.available_microdollars / 1000000.0)::numeric(20, 6) as available_usd,
     (s.paid_microdollars / 1000000.0)::numeric(20, 6) as paid_usd
 from app.profiles as p
-cross join lateral app.earnings_summary() as s
+cross join lateral app.earnings_figures() as s
 where p.id = (select app.current_user_id());
 comment on view api.creator_earnings_accumulation is $$The caller's accumulated earnings in dollars
 

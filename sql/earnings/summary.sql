@@ -44,6 +44,28 @@ comment on function app.pending_earnings(uuid) is $$Earnings still inside the ho
 
 Less what was taken back of them. Only credits age; a debit counts at once, against the sale it takes back.$$;
 
+create or replace function app.earnings_figures(
+    out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,
+    out paid_microdollars bigint, out total_earned_microdollars bigint)
+returns record
+language plpgsql stable security definer
+set search_path = ''
+as $$
+declare
+    v_creator_id constant uuid := app.require_claimed_user();
+begin
+    balance_microdollars := ledger.balance(v_creator_id, 'earnings');
+    pending_microdollars := app.pending_earnings(v_creator_id);
+    available_microdollars := balance_microdollars - pending_microdollars;
+    total_earned_microdollars := ledger.lifetime_earned(v_creator_id);
+    paid_microdollars := total_earned_microdollars - balance_microdollars;
+end;
+$$;
+comment on function app.earnings_figures() is $$The caller's earnings in five figures, in micro-dollars
+
+Reads what is not folded yet and what is inside the hold. Errors: 401 login_required.$$;
+grant execute on function app.earnings_figures() to authenticated, service_role;
+
 create or replace function app.earnings_summary(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,
     out paid_microdollars bigint, out total_earned_microdollars bigint, out hold_days integer,
@@ -56,11 +78,13 @@ declare
     v_creator_id constant uuid := app.require_claimed_user();
     v_zone constant text := (select e.business_time_zone from app.economy as e);
 begin
-    balance_microdollars := ledger.balance(v_creator_id, 'earnings');
-    pending_microdollars := app.pending_earnings(v_creator_id);
-    available_microdollars := balance_microdollars - pending_microdollars;
-    total_earned_microdollars := ledger.lifetime_earned(v_creator_id);
-    paid_microdollars := total_earned_microdollars - balance_microdollars;
+    select
+        f.balance_microdollars, f.pending_microdollars, f.available_microdollars, f.paid_microdollars,
+        f.total_earned_microdollars
+    into
+        balance_microdollars, pending_microdollars, available_microdollars, paid_microdollars,
+        total_earned_microdollars
+    from app.earnings_figures() as f;
     hold_days := app.hold_days(v_creator_id);
     creator_tier := coalesce((select p.creator_tier from app.profiles as p where p.id = v_creator_id), 'bronze');
     with movements as (
