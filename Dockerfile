@@ -17,7 +17,9 @@ RUN pip install --no-deps --no-build-isolation --no-index -e .
 
 FROM python:3.13.9-slim-bookworm
 
-RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin pages
+# The folder is for the sandbox's volume, which takes its owner from here.
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin pages \
+    && install --directory --owner=pages --group=pages /var/lib/sandbox
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /srv/infinite-pages
 COPY --from=build /srv/infinite-pages ./
@@ -28,4 +30,4 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER pages
 EXPOSE 8000
 CMD ["gunicorn", "--bind=0.0.0.0:8000", "--workers=2", "--threads=8", \
-     "--worker-tmp-dir=/dev/shm", "--no-control-socket", "--access-logfile=-", "api:create_app()"]
+     "--worker-tmp-dir=/dev/shm", "--no-control-socket", "api:create_app()"]

@@ -14,16 +14,49 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
     The imports are inside, so that the commands start without loading a web framework.
     """
     from flask import Flask
+    from flask_cors import CORS
+    from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from api import health
-    from api.config import EdgeSettings
+    from api import health, stripe
+    from api.config.keys import read_token_keys
     from api.db import register_database
     from api.errors import register_error_handlers
+    from api.headers import register_headers
+    from api.logs import register_request_log, set_up_logging
 
-    settings = settings or EdgeSettings.from_environment()
+    settings = settings or _settings_or_exit()
+    set_up_logging()
     app = Flask(__name__)
-    app.config["JWT_SECRET"] = settings.jwt_secret
+    app.config["TOKEN_KEYS"] = read_token_keys(settings.jwt_secret)
+    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024  # a route that takes more says so
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    if settings.return_origins:  # frontends of ours: their pages may call from the browser
+        CORS(
+            app,
+            resources=r"/(credits|payments)/.*",
+            origins=list(settings.return_origins),
+            methods=["POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Retry-After", "X-Request-Id"],
+            max_age=600,
+            always_send=False,
+        )
+    register_request_log(app)
+    register_headers(app)
     register_error_handlers(app)
     register_database(app, settings.database_url)
     app.register_blueprint(health.blueprint)
+    stripe.register(app, settings)
     return app
+
+
+def _settings_or_exit() -> "EdgeSettings":
+    """Settings that are wrong stop the start with one line, under gunicorn too."""
+    from api.config import EdgeSettings, SettingsError
+
+    try:
+        return EdgeSettings.from_environment()
+    except SettingsError as error:
+        raise SystemExit(f"edge: {error}") from None

@@ -1,6 +1,7 @@
 """JSON Web Tokens: issued for people at a terminal, checked as PostgREST checks them."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,9 @@ from uuid import UUID
 import jwt
 import psycopg
 
-ALGORITHM = "HS256"
+from api.config.keys import TokenKey, read_token_keys
+from api.config.reading import SettingsError
+
 CLOCK_SKEW_SECONDS = 30  # what PostgREST allows for clocks that differ
 
 
@@ -18,25 +21,48 @@ class TokenError(ValueError):
 
 def sign_token(secret: str, *, subject: UUID, role: str, hours: float) -> str:
     """A token that PostgREST and the edge accept until `hours` from now."""
+    key = next((each for each in read_token_keys(secret) if each.is_shared), None)
+    if key is None:
+        raise SettingsError(
+            "JWT_SECRET holds public keys only, which cannot sign: get the token from their issuer"
+        )
     now = int(time.time())
     claims = {"sub": str(subject), "role": role, "iat": now, "exp": now + int(hours * 3600)}
-    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+    headers = None if key.id is None else {"kid": key.id}
+    return jwt.encode(claims, key.key, algorithm=key.algorithms[0], headers=headers)
 
 
-def check_token(secret: str, token: str) -> dict[str, Any]:
+def check_token(keys: Sequence[TokenKey], token: str) -> dict[str, Any]:
     """The claims of a valid token.
 
-    The algorithm is pinned; as in PostgREST `exp`, `nbf` and `iat` bind where they are present,
-    and the audience is not looked at.
+    A key that has a name is for tokens that carry this name or none. As in PostgREST `exp`, `nbf`
+    and `iat` bind where they are present, and the audience is not looked at.
     """
+    try:
+        header = jwt.get_unverified_header(token)
+    except jwt.InvalidTokenError:
+        raise TokenError("The token is not valid.") from None
+    name, algorithm = header.get("kid"), header.get("alg")
+    for key in keys:
+        if algorithm in key.algorithms and (name is None or key.id in (None, name)):
+            try:
+                return _claims(key, token)
+            except jwt.InvalidSignatureError:
+                continue
+    raise TokenError("The token is not valid.")
+
+
+def _claims(key: TokenKey, token: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
-            secret,
-            algorithms=[ALGORITHM],
+            key.key,
+            algorithms=list(key.algorithms),
             leeway=CLOCK_SKEW_SECONDS,
             options={"verify_aud": False},
         )
+    except jwt.InvalidSignatureError:
+        raise
     except jwt.ExpiredSignatureError:
         raise TokenError("The token has expired.") from None
     except jwt.ImmatureSignatureError:

@@ -2,8 +2,12 @@
 
 The work itself is in the database; here is only the clock. Each task takes a lock of its own for
 its transaction, so any number of workers may run: one does the task, the others pass.
+
+What has to do with Stripe keeps timetables of its own, each in a thread with a connection of its
+own, so that a Stripe that is slow or away never delays the ledger.
 """
 
+import logging
 import signal
 import threading
 import time
@@ -11,23 +15,33 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
+if TYPE_CHECKING:
+    from api.config import StripeSettings
+
 Report = Callable[[str], None]
+Work = Callable[[psycopg.Connection[Any]], object]
+"""Does a task on a connection in autocommit; what it answers is reported unless it is nothing."""
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 30.0
 LOCK_TIMEOUT = "5s"  # a task that waits for a table makes every purchase behind it wait
 
 
+STOP_SECONDS = 8.0  # for a call to Stripe that is under way; what is cut off is looked up later
+
+
 @dataclass(frozen=True)
 class Task:
-    """A function of the database, with its schema, and how often it is called."""
+    """What is done how often: the database's function of that name, with its schema, or `work`."""
 
-    function: str
+    name: str
     every_seconds: float
+    work: Work | None = None
 
 
 TASKS = (
@@ -36,26 +50,70 @@ TASKS = (
     Task("ledger.fold", 60),
     Task("ledger.seal", 3600),
     Task("app.promote_creators", 3600),
+    Task("app.replay_parked_stripe_events", 30),
+    Task("app.forget_rate_buckets", 3600),
 )
+
+logger = logging.getLogger(__name__)
 
 
 class WorkerError(Exception):
     """A task or the connection failed; the text is one line."""
 
 
-def run(url: str, *, once: bool = False, report: Report = print) -> None:
-    """Do every task when it is due until SIGTERM or Ctrl-C; with `once`, each one time."""
+def run(
+    url: str,
+    *,
+    once: bool = False,
+    report: Report = print,
+    stripe: "StripeSettings | None" = None,
+) -> None:
+    """Do every task when it is due until SIGTERM or Ctrl-C; with `once`, each one time.
+
+    Without `stripe` Stripe is left alone.
+    """
     if once:
-        _run_once(url, report)
+        tasks = [*TASKS]
+        for timetable in _stripe_timetables(stripe, threading.Event()):
+            tasks += timetable
+        _run_once(url, tasks, report)
         return
-    with _stop_signals() as stop:
+    with _stop_signals() as stop, _beside(stop, url, _stripe_timetables(stripe, stop)):
         run_until(stop, url, report)
 
 
-def _run_once(url: str, report: Report) -> None:
+def _stripe_timetables(
+    stripe: "StripeSettings | None", stop: threading.Event
+) -> list[Sequence[Task]]:
+    if stripe is None:
+        return []
+    from api.stripe.tasks import stripe_timetables
+
+    return stripe_timetables(stripe, stop)
+
+
+@contextmanager
+def _beside(stop: threading.Event, url: str, timetables: list[Sequence[Task]]) -> Iterator[None]:
+    """Keep these timetables in threads until the block ends; they report to the log."""
+    threads = [
+        threading.Thread(target=run_until, args=(stop, url, logger.info, tasks), daemon=True)
+        for tasks in timetables
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _run_once(url: str, tasks: Sequence[Task], report: Report) -> None:
     try:
         with psycopg.connect(url, autocommit=True) as connection:
-            for task in TASKS:
+            for task in tasks:
                 _run_task(connection, task, report)
     except psycopg.Error as error:
         raise WorkerError(_one_line(error)) from error
@@ -80,34 +138,53 @@ def run_until(
 
 
 def _keep_timetable(
-    stop: threading.Event, connection: psycopg.Connection, due: dict[Task, float], report: Report
+    stop: threading.Event,
+    connection: psycopg.Connection[Any],
+    due: dict[Task, float],
+    report: Report,
 ) -> None:
     while not stop.is_set():
         for task, when in due.items():
             if when <= time.monotonic() and not stop.is_set():
                 try:
                     _run_task(connection, task, report)
-                except psycopg.Error as error:
+                except (psycopg.Error, WorkerError) as error:
                     if connection.broken:
                         raise
-                    report(f"{task.function} failed: {_one_line(error)}")
+                    report(f"{task.name} failed: {_one_line(error)}")
                 due[task] = time.monotonic() + task.every_seconds
         stop.wait(max(0.0, min(due.values()) - time.monotonic()))
 
 
-def _run_task(connection: psycopg.Connection, task: Task, report: Report) -> None:
+def _run_task(connection: psycopg.Connection[Any], task: Task, report: Report) -> None:
+    answer = _call(connection, task.name) if task.work is None else _work(connection, task)
+    if answer:
+        report(f"{task.name}: {answer}")
+
+
+def _work(connection: psycopg.Connection[Any], task: Task) -> object:
+    """What is not in the database can fail in any way, and must not end the other tasks."""
+    assert task.work is not None
+    try:
+        return task.work(connection)
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        raise WorkerError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _call(connection: psycopg.Connection[Any], function: str) -> object:
     with connection.transaction():
         connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         free = connection.execute(
             "select pg_try_advisory_xact_lock(hashtextextended('infinite pages: ' || %s, 0))",
-            (task.function,),
+            (function,),
         ).fetchone()
         if free != (True,):
-            return
-        call = sql.SQL("select {}()").format(sql.Identifier(*task.function.split(".")))
+            return None
+        call = sql.SQL("select {}()").format(sql.Identifier(*function.split(".")))
         answer = connection.execute(call).fetchone()
-    if answer is not None and answer[0]:
-        report(f"{task.function}: {answer[0]}")
+    return None if answer is None else answer[0]
 
 
 @contextmanager
@@ -128,5 +205,6 @@ def _stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _one_line(error: psycopg.Error) -> str:
-    return error.diag.message_primary or " ".join(str(error).split())
+def _one_line(error: Exception) -> str:
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return said or " ".join(str(error).split())

@@ -2,7 +2,7 @@
 -- here fails, and so does a line without an object.
 begin;
 \ir helpers.psql
-select plan(21);
+select plan(33);
 
 create function tests.outcome(source text)
 returns text
@@ -53,6 +53,15 @@ select tests.claim('operator');
 select app.refund_story_purchase(tests.user_id('reader'), tests.noted('returned')::uuid, 'by mistake', null, null);
 update app.credit_packages set is_active = false where name = 'Creator Pack';
 select tests.sign_out();
+-- Paid for: the reader twice, of one a part is refunded, the other is disputed; the neighbour once, and both. One waits.
+select tests.buy_credits('paid', 'reader'), tests.buy_credits('disputed', 'reader'), tests.buy_credits('theirs', 'neighbour');
+select tests.repay('one', 'paid', 100), tests.repay('two', 'theirs', 100);
+select tests.dispute('one', 'disputed', 499), tests.dispute('two', 'theirs', 100);
+select tests.note('waiting', tests.start_payment('reader')::text);
+select tests.note('event', e.id) from app.stripe_events as e order by e.created_at, e.id limit 1;
+select app.import_stripe_balance_transactions(jsonb_build_array(jsonb_build_object(
+    'id', 'txn_1', 'type', 'charge', 'amount', 499, 'fee', 44, 'net', 455, 'currency', 'usd',
+    'source', tests.stripe_id('ch', tests.payment('paid')), 'created', 1790000000)));
 
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 select tests.tamper($$ insert into ledger.seals values (1, 0, 1, 1, '\x00', '\x00') $$);
@@ -65,6 +74,7 @@ create temp table expected (
 grant select on expected to public;
 insert into expected values
 ('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '1'),
+('billing_history', 'api.billing_history', '-', '0', '0', '4', '0', '0', '7'),
 ('chapters', 'api.chapters', '4', '4', '4', '7', '9', '6', '9'),
 ('creator_clawbacks', 'api.creator_clawbacks', '-', '0', '0', '0', '1', '1', '0'),
 ('creator_earnings', 'api.creator_earnings', '-', '0', '0', '0', '4', '3', '0'),
@@ -72,26 +82,37 @@ insert into expected values
 ('creator_tiers', 'api.creator_tiers', '4', '4', '4', '4', '4', '4', '4'),
 ('creators', 'api.creators', '2', '2', '2', '2', '2', '2', '2'),
 ('credit_packages', 'api.credit_packages', '3', '3', '3', '3', '3', '3', '4'),
-('credit_transactions', 'api.credit_transactions', '-', '0', '0', '5', '0', '0', '0'),
+('credit_transactions', 'api.credit_transactions', '-', '0', '0', '11', '0', '0', '0'),
+('disputes', 'api.disputes', '-', '0', '0', '1', '0', '0', '2'),
 ('economy', 'api.economy', '1', '1', '1', '1', '1', '1', '1'),
+('payments', 'api.payments', '-', '0', '0', '3', '0', '0', '4'),
 ('profiles', 'api.profiles', '-', '0', '1', '1', '1', '1', '1'),
+('receipts', 'api.receipts', '-', '0', '0', '2', '0', '0', '3'),
+('refunds', 'api.refunds', '-', '0', '0', '1', '0', '0', '2'),
 ('seals', 'api.seals', '-', '-', '-', '-', '-', '-', '1'),
+('seller', 'api.seller', '1', '1', '1', '1', '1', '1', '1'),
 ('stories', 'api.stories', '1', '1', '1', '2', '3', '2', '3'),
 ('story_authors', 'api.story_authors', '2', '2', '2', '3', '5', '4', '5'),
 ('story_entitlements', 'api.story_entitlements', '-', '0', '0', '2', '0', '0', '3'),
 ('story_pricing', 'api.story_pricing', '1', '1', '1', '2', '3', '2', '3'),
 ('story_purchases', 'api.story_purchases', '-', '0', '0', '3', '0', '0', '4'),
-('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '16'),
+('stripe_balance_transactions', 'api.stripe_balance_transactions', '-', '-', '-', '-', '-', '-', '1'),
+('stripe_events', 'api.stripe_events', '-', '-', '-', '-', '-', '-', '7'),
+('stripe_requests', 'api.stripe_requests', '-', '-', '-', '-', '-', '-', '6'),
+('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '36'),
 
 ('leave_story', $$api.leave_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '422', '1', '404'),
 ('archive_story', $$api.archive_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '1', '404', '404'),
 ('before_request', 'api.before_request()', '0', '0', '0', '0', '0', '0', '0'),
 ('create_story', $$api.create_story('Mine')$$, '-', '401', '1', '1', '1', '1', '1'),
 ('credit_balance', 'api.credit_balance()', '-', '401', '1', '1', '1', '1', '1'),
+('explain_stripe_line', $$api.explain_stripe_line('txn_nobody', 'a test')$$, '-', '-', '-', '-', '-', '-', '404'),
 ('earnings_summary', 'api.earnings_summary()', '-', '401', '1', '1', '1', '1', '1'),
 ('grant_credits', $$api.grant_credits(tests.user_id('stranger'), 5, 'a gift')$$, '-', '-', '-', '-', '-', '-', '1'),
 ('me', 'api.me()', '-', '401', '1', '1', '1', '1', '1'),
 ('package_margins', 'api.package_margins()', '-', '-', '-', '-', '-', '-', '3'),
+('payment_figures', 'api.payment_figures()', '-', '-', '-', '-', '-', '-', '1'),
+('payment_figures', 'api.payment_figures(0)', '-', '-', '-', '-', '-', '-', '400'),
 ('publish_story', $$api.publish_story(tests.story_id('Draft'))$$, '-', '401', '404', '404', '1', '404', '404'),
 ('purchase_story', $$api.purchase_story(tests.story_id('On sale'), 'chapter', '{3}')$$, '-', '401', '402', '1', '1', '1', '402'),
 ('purchase_story', $$api.purchase_story(tests.story_id('On sale'), 'chapter', '{5}')$$, '-', '401', '404', '404', '404', '404', '404'),
@@ -107,11 +128,23 @@ insert into expected values
 ('read_chapter', $$api.read_chapter(tests.story_id('On sale'), 5)$$, '404', '404', '404', '404', '1', '1', '404'),
 ('read_chapter', $$api.read_chapter(tests.story_id('Draft'), 1)$$, '404', '404', '404', '404', '1', '1', '404'),
 ('read_chapter', $$api.read_chapter(tests.story_id('Archived'), 3)$$, '404', '404', '404', '1', '1', '404', '404'),
+('receipt', $$api.receipt(tests.payment('paid'))$$, '-', '401', '404', '1', '404', '404', '1'),
+('receipt', $$api.receipt(tests.payment('theirs'))$$, '-', '401', '404', '404', '404', '404', '1'),
+('receipt', $$api.receipt(tests.payment('waiting'))$$, '-', '401', '404', '404', '404', '404', '404'),
+('receipt', 'api.receipt(null)', '-', '401', '404', '404', '404', '404', '404'),
+(
+    'receipt_pages',
+    $$(select regexp_matches(api.receipt_pages(r)::text, '<html', 'g') from api.receipts as r)$$,
+    '-', '0', '0', '2', '0', '0', '3'
+),
+('reconcile', 'api.reconcile()', '-', '-', '-', '-', '-', '-', '6'),
 (
     'refund_story_purchase',
     $$api.refund_story_purchase(tests.user_id('reader'), tests.noted('purchase')::uuid, 'give it back')$$,
     '-', '-', '-', '-', '-', '-', '1'
 ),
+('replay_stripe_event', $$api.replay_stripe_event(tests.noted('event'))$$, '-', '-', '-', '-', '-', '-', '1'),
+('replay_stripe_event', $$api.replay_stripe_event('evt_nobody')$$, '-', '-', '-', '-', '-', '-', '404'),
 ('save_chapter', $$api.save_chapter(tests.story_id('On sale'), 1, 'Mine now', 'Text')$$, '-', '401', '404', '404', '1', '404', '404'),
 ('search_stories', 'api.search_stories()', '1', '1', '1', '1', '1', '1', '1'),
 (
@@ -120,7 +153,7 @@ insert into expected values
     '-', '401', '404', '404', '1', '404', '404'
 ),
 ('set_story_pricing', $$api.set_story_pricing(tests.story_id('On sale'), 0)$$, '-', '401', '404', '404', '1', '404', '404'),
-('solvency', 'api.solvency()', '-', '-', '-', '-', '-', '-', '3'),
+('solvency', 'api.solvency()', '-', '-', '-', '-', '-', '-', '4'),
 ('story_splits', 'api.story_splits()', '-', '401', '0', '0', '5', '4', '0'),
 ('update_profile', $$api.update_profile(handle => 'reader')$$, '-', '401', '409', '1', '409', '409', '409'),
 ('update_story', $$api.update_story(tests.story_id('On sale'), 'Mine now')$$, '-', '401', '404', '404', '1', '404', '404'),
@@ -197,6 +230,44 @@ select tests.authenticate_as_service('operator');
 select throws_ok(
     'select ledger.fold()', '42501', 'permission denied for schema ledger', 'the service role has no kernel function either');
 
+-- The edge calls its functions and nothing else ---------------------------------
+select tests.sign_out();
+select set_eq(
+    $$ select p.oid::regprocedure::text from pg_proc as p
+       where p.pronamespace in ('app'::regnamespace, 'ledger'::regnamespace, 'api'::regnamespace)
+           and has_function_privilege('edge', p.oid, 'EXECUTE') $$,
+    array[
+        'app.count_call(text,text)', 'app.stripe_customer(boolean)',
+        'app.start_payment(uuid,text,text,boolean,text,text,text)', 'app.refund_payment(uuid,bigint,text,text)',
+        'app.begin_stripe_request(uuid)', 'app.record_stripe_answer(uuid,jsonb)',
+        'app.record_stripe_failure(uuid,text,text,boolean)', 'app.handle_stripe_event(jsonb,text,boolean)',
+        'app.checkout_result(text)', 'app.checkout_receipt(text)'],
+    'the edge may call these');
+set local role edge;
+select throws_ok(statement, '42501', 'permission denied for ' || what, format('the edge is refused: %s', statement))
+from (values
+    ('select * from app.payments', 'table payments'), ('update app.seller set name = ''me''', 'table seller'),
+    ('select * from api.payments', 'schema api'), ('select ledger.verify()', 'schema ledger'),
+    ('select app.audit(''x'', ''x'')', 'function audit'), ('select app.claim_stripe_requests(1, false)', 'function claim_stripe_requests'),
+    ('select app.replay_stripe_event(''x'')', 'function replay_stripe_event'),
+    ('select app.apply_stripe_payment_intent(''{}'')', 'function apply_stripe_payment_intent'),
+    ('select app.import_stripe_balance_transactions(''[]'')', 'function import_stripe_balance_transactions')
+) as ways (statement, what);
+-- Who calls through it is known by the token, as everywhere.
+select tests.sign_out();
+select tests.claim('stranger');
+set local role edge;
+select throws_ok(
+    $$ select app.refund_payment(tests.payment('paid'), null, 'mine', null) $$, 'PT403',
+    'Only the operators of this platform may do this.', 'through the edge nobody refunds but operators');
+reset role;
+
+-- One thing in api is no view and no function ------------------------------------
+select set_eq(
+    $$ select t.typname::text from pg_type as t
+       where t.typnamespace = 'api'::regnamespace and t.typrelid = 0 and t.typelem = 0 $$,
+    array['text/html'], 'the media type of receipts');
+
 -- Should a view forget whose rows it shows, the policies do not ------------------
 select tests.sign_out();
 grant usage on schema ledger, app to anon, authenticated, service_role;
@@ -204,13 +275,29 @@ create temp table behind (source text, anon text, nameless text, stranger text, 
 grant select on behind to public;
 insert into behind values
 ('ledger.accounts', '-', '0', '1', '1', '1', '6'),
-('ledger.transfers', '-', '0', '0', '12', '5', '16'),
-('ledger.lots', '-', '0', '0', '2', '0', '3'),
+('ledger.transfers', '-', '0', '0', '23', '5', '36'),
+('ledger.lots', '-', '0', '0', '6', '0', '9'),
 ('app.story_purchases', '-', '0', '0', '3', '0', '4'),
 ('app.story_entitlements', '-', '0', '0', '3', '0', '4'),
 ('app.chapters', '4', '4', '4', '7', '9', '9'),
 ('app.chapter_texts', '-', '-', '-', '-', '-', '-'),
 ('app.audit_log', '-', '-', '-', '-', '-', '1'),
+('app.payments', '-', '0', '0', '3', '0', '4'),
+('app.refunds', '-', '0', '0', '1', '0', '2'),
+('app.disputes', '-', '0', '0', '1', '0', '2'),
+('app.receipts', '-', '0', '0', '2', '0', '3'),
+('app.seller', '1', '1', '1', '1', '1', '1'),
+('app.stripe_events', '-', '-', '-', '-', '-', '7'),
+('app.stripe_requests', '-', '-', '-', '-', '-', '6'),
+('app.stripe_balance_transactions', '-', '-', '-', '-', '-', '1'),
+('app.stripe_customers', '-', '-', '-', '-', '-', '-'),
+('app.stripe_cursors', '-', '-', '-', '-', '-', '-'),
+('app.receipt_serials', '-', '-', '-', '-', '-', '-'),
+('app.operators', '-', '-', '-', '-', '-', '-'),
+('app.rate_limits', '-', '-', '-', '-', '-', '-'),
+('app.rate_buckets', '-', '-', '-', '-', '-', '-'),
+('ledger.recalls', '-', '-', '-', '-', '-', '-'),
+('ledger.recall_lines', '-', '-', '-', '-', '-', '-'),
 ('ledger.requests', '-', '-', '-', '-', '-', '-'),
 ('ledger.draws', '-', '-', '-', '-', '-', '-');
 select tests.authenticate_as_anon();

@@ -1,7 +1,7 @@
 -- base: who is calling, profiles, rate limits, the audit log and the policy numbers.
 begin;
 \ir helpers.psql
-select plan(90);
+select plan(119);
 
 -- Claims --------------------------------------------------------------------------------------
 
@@ -162,7 +162,8 @@ $$;
 
 select results_eq(
     'select class, capacity, per_minute from app.rate_limits order by class',
-    $$ values ('default', 120, 120), ('money', 60, 60) $$, 'the limits on delivery');
+    $$ values ('default', 120, 120), ('money', 60, 60), ('payment', 10, 10), ('payment_address', 30, 30) $$,
+    'the limits on delivery');
 update app.rate_limits set capacity = 3, per_minute = 6 where class = 'money';
 update app.rate_limits set capacity = 5 where class = 'default';
 
@@ -180,6 +181,8 @@ select lives_ok($$ select tests.calls(5, '/rpc/archive_story') $$, 'functions wi
 select matches(refusal($$ select tests.calls(1, '/rpc/me') $$), '^PGRST', 'which is empty in its turn');
 select matches(
     refusal($$ select tests.calls(1, '/credit_packages') $$), '^PGRST', 'whatever else may write counts there too');
+select matches(
+    refusal($$ select tests.calls(1, '/rpc/purchase%5Fstory') $$), '^PGRST', 'a name that is spelt otherwise is as dear as the dearest');
 select authenticate_as('neighbour');
 select lives_ok('select tests.calls(3)', 'other people have their own buckets');
 
@@ -207,6 +210,86 @@ select sign_out();
 select results_eq(
     $$ select calls from app.rate_buckets where user_id = user_id('newcomer') and class = 'money' $$,
     array[2::double precision], 'the bucket is as it was');
+
+-- Calls of the edge -----------------------------------------------------------------------------
+
+-- As the edge: whoever it names has a bucket, and what is too much is told, not raised.
+create function tests.count_calls(times integer, subject text, class text default 'payment')
+returns integer[]
+language sql volatile
+return array(select app.count_call(class, subject) from generate_series(1, times));
+
+update app.rate_limits set capacity = 3, per_minute = 6 where class = 'payment';
+set local role edge;
+select is(tests.count_calls(5, 'somebody'), '{0,0,0,10,20}', 'three calls at once, then so many seconds');
+select is(tests.count_calls(3, 'somebody'), '{30,30,30}', 'refused calls count, but no debt is larger than the bucket');
+select is(tests.count_calls(1, 'somebody else'), '{0}', 'others have their own buckets');
+select is(tests.count_calls(1, 'Somebody'), '{0}', 'by their very name');
+select is(tests.count_calls(1, 'somebody', 'payment_address'), '{0}', 'and for each class another one');
+select is(tests.count_calls(1, ''), '{0}', 'even without a name');
+select is(tests.count_calls(1, repeat('2001:db8::', 1000)), '{0}', 'or with a long one');
+select is(refusal('select * from app.rate_buckets'), '42501 : permission denied for table rate_buckets', 'the edge cannot look into them');
+select is(
+    refusal('update app.rate_limits set capacity = 1000'), '42501 : permission denied for table rate_limits', 'nor change the limits');
+reset role;
+select is_empty(
+    $$ select * from app.rate_buckets as b where b::text ~* 'somebody' $$,
+    'only a hash of the name is kept');
+update app.rate_buckets set refilled_at = clock_timestamp() - interval '30 seconds' where class = 'payment' and calls = -3;
+select is(tests.count_calls(1, 'somebody'), '{10}', 'after half a minute the debt is paid');
+update app.rate_buckets set refilled_at = clock_timestamp() - interval '1 hour' where class = 'payment' and calls < 0;
+select is(tests.count_calls(4, 'somebody'), '{0,0,0,10}', 'after an hour all are there, and no more');
+update app.rate_buckets set refilled_at = now() - case class when 'payment' then interval '1 day' else interval '1 day 1 second' end
+where class like 'payment%';
+select is(app.forget_rate_buckets(), 1, 'who has not called for a day is forgotten');
+select isnt_empty($$ select * from app.rate_buckets where class = 'payment' $$, 'and nobody else');
+select throws_ok($$ select app.count_call('nothing', 'somebody') $$, 'P0002', null, 'a class that does not exist is a mistake of ours');
+select authenticate_as('newcomer');
+select is(
+    refusal($$ select app.count_call('payment', 'somebody') $$), '42501 : permission denied for schema app',
+    'nobody can use up another''s calls');
+reset role;
+
+-- Operators ---------------------------------------------------------------------------------------
+
+create function tests.as_operator(claims text)
+returns text
+language plpgsql volatile
+as $$
+begin
+    perform set_config('request.jwt.claims', as_operator.claims, true);
+    return tests.refusal('select app.require_operator()');
+end;
+$$;
+create function tests.claims_of(handle text, role text)
+returns text
+language sql immutable
+return jsonb_build_object('sub', tests.user_id(handle), 'role', role);
+
+insert into app.operators (user_id) values (user_id('neighbour'));
+select is(
+    tests.as_operator(claims), 'PT401 login_required: Please sign in first. The call carries no token with a subject.',
+    format('%s is no operator', who))
+from (values
+    ('nobody', ''), ('a token without a subject', '{"role": "authenticated"}'), ('an anonymous one', '{"role": "anon"}'),
+    ('the platform itself', '{"sub": "00000000-0000-0000-0000-000000000000", "role": "authenticated"}')
+) as bad (who, claims);
+select is(
+    tests.as_operator(claims), 'PT403 operator_required: Only the operators of this platform may do this.',
+    format('%s is no operator', who))
+from (values
+    ('somebody', claims_of('newcomer', 'authenticated')), ('who says so', claims_of('newcomer', 'operator')),
+    ('a role like the service''s', claims_of('newcomer', 'service_role ')),
+    ('a role in a list', jsonb_build_object('sub', user_id('newcomer'), 'role', '{service_role}'::text[])::text),
+    ('a role one level deeper', jsonb_build_object('sub', user_id('newcomer'), 'app_metadata', '{"role": "service_role"}'::jsonb)::text)
+) as bad (who, claims);
+select is(tests.as_operator(claims), 'allowed', format('%s is', who))
+from (values
+    ('whoever is among the operators', claims_of('neighbour', 'authenticated')),
+    ('the service role', claims_of('newcomer', 'service_role')),
+    ('the service role without a person', '{"role": "service_role"}')
+) as good (who, claims);
+select sign_out();
 
 -- The audit log (K10) -------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
--- What has to hold for every object of ours, whatever module it belongs to: nothing here names one.
+-- What has to hold for every object of ours, whatever module it belongs to: nothing here names a table or a function.
 -- The questions of Supabase's database linter are among them; each answer is the list of offenders.
 begin;
 \ir catalog.psql
-select plan(47);
+select plan(53);
 
 -- The lists are about something -----------------------------------------------
 select is((select count(*)::integer from our_schemas), 3, 'the three schemas are there');
@@ -169,6 +169,35 @@ select is_empty(
        where g.grantee <> r.owner_oid and g.grantee not in (select w.oid from web_roles as w) $$,
     'nobody else has a right on a table: logins such as the edge only call functions');
 
+-- Nor a column, a sequence, a schema or another role: what a login that is not a web role's may do is to call.
+select is_empty(
+    $$ select c.relation_name, c.name, g.grantee::regrole
+       from our_columns as c
+       inner join pg_attribute as a on a.attrelid = c.attrelid and a.attnum = c.attnum
+       cross join lateral aclexplode(a.attacl) as g
+       where g.grantee not in (select w.oid from web_roles as w)
+       union all
+       select s.schema_name, p.privilege, 'edge'::regrole
+       from our_schemas as s
+       cross join (values ('USAGE'), ('CREATE')) as p (privilege)
+       where has_schema_privilege('edge', s.oid, p.privilege) <> (s.schema_name = 'app' and p.privilege = 'USAGE')
+       union all
+       select m.roleid::regrole::text, 'MEMBER', m.member::regrole from pg_auth_members as m where m.member = 'edge'::regrole
+       union all
+       select r.schema_name, r.name, 'edge'::regrole
+       from our_relations as r
+       where case r.kind when 'S' then has_sequence_privilege('edge', r.oid, 'USAGE, SELECT, UPDATE')
+           else r.kind <> 'c' and (
+               has_table_privilege('edge', r.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+               or has_any_column_privilege('edge', r.oid, 'SELECT, INSERT, UPDATE, REFERENCES')) end $$,
+    'the edge may use schema app and nothing in it but functions');
+
+select is_empty(
+    $$ select f.signature
+       from our_functions as f
+       where has_function_privilege('edge', f.oid, 'EXECUTE') and (f.schema_name <> 'app' or not f.is_definer) $$,
+    'which are definers: it has no rights of its own to call others with');
+
 select is_empty(
     $$ select f.signature from our_functions as f cross join lateral aclexplode(f.grants) as g where g.grantee = 0 $$,
     'nothing is executable by PUBLIC');
@@ -210,7 +239,8 @@ select is_empty(
 
 -- Functions -------------------------------------------------------------------
 select is_empty(
-    $$ select f.signature from our_functions as f where f.settings is null or not f.settings @> array['search_path=""'] $$,
+    $$ select f.signature from our_functions as f
+       where not f.is_aggregate and (f.settings is null or not f.settings @> array['search_path=""']) $$,
     'every function pins search_path to empty');
 
 select is_empty(
@@ -218,7 +248,7 @@ select is_empty(
     'no definer function is exposed');
 
 select is_empty(
-    $$ select f.signature from our_functions as f where f.schema_name = 'api' and not f.is_parsed $$,
+    $$ select f.signature from our_functions as f where f.schema_name = 'api' and not f.is_parsed and not f.is_aggregate $$,
     'wrappers are begin atomic: what they use cannot be dropped under them');
 
 select is_empty(
@@ -228,7 +258,7 @@ select is_empty(
 select is_empty(
     $$ select f.signature from our_functions as f
        inner join pg_proc as p on p.oid = f.oid
-       where f.schema_name = 'api'
+       where f.schema_name = 'api' and not f.is_aggregate
            and cardinality(array_remove(coalesce(p.proargnames, '{}'), '')) < coalesce(cardinality(p.proallargtypes), p.pronargs) $$,
     'every argument and result of an exposed function has a name');
 
@@ -265,6 +295,26 @@ select is_empty(
                where c.callee_oid = g.oid
                    and (has_function_privilege(w.oid, f.oid, 'EXECUTE') or has_table_privilege(w.oid, r.oid, 'SELECT'))) $$,
     'no web role may call a definer function that nothing exposed to it uses');
+
+-- An object of Stripe finds its handler by name: whatever is called like one has to be one.
+create temp view our_handlers as
+select f.*, p.pronargs, p.prorettype, p.proretset
+from our_functions as f
+inner join pg_proc as p on p.oid = f.oid
+where f.schema_name = 'app' and f.name like 'apply\_stripe\_%' and 'jsonb'::regtype = any (p.proargtypes::oid[]);
+select isnt_empty('select * from our_handlers', 'there are handlers of Stripe''s objects');
+select is_empty(
+    $$ select h.signature from our_handlers as h
+       where h.pronargs <> 1 or h.prorettype <> 'app.stripe_outcome'::regtype or h.proretset
+           or h.volatility <> 'v' or h.is_definer $$,
+    'a handler takes the object and gives its outcome');
+select is_empty(
+    $$ select h.signature from our_handlers as h
+       where h.name !~ '^apply_stripe_(connect_)?[a-z_]{1,40}$' or h.name ~ '^apply_stripe_connect_connect_' $$,
+    'its name can be made from a type');
+select is_empty(
+    $$ select h.signature from our_handlers as h cross join lateral aclexplode(h.grants) as g where g.grantee <> h.owner_oid $$,
+    'nobody from outside calls a handler');
 
 -- Views -----------------------------------------------------------------------
 select is_empty(

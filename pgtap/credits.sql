@@ -1,7 +1,7 @@
 -- credits: packages, balance, statement, and what operators give (IP2, K4).
 begin;
 \ir helpers.psql
-select plan(79);
+select plan(85);
 
 select create_person('reader'), create_person('stranger'), create_person('creator');
 
@@ -296,6 +296,52 @@ reset role;
 select is(
     (select count(*) from ledger.requests as r where r.book_id = user_id('stranger')), 2::bigint,
     'K4: nobody can take an operator''s key before them');
+
+-- Credits whose payment is called into question -------------------------------------------------
+
+reset role;
+select create_person('payer');
+create function tests.statement(since integer)
+returns setof text
+language sql stable
+begin atomic
+    select format(
+        '%s %s leaves %s: %s (%s, %s)', t.transaction_type, t.amount, t.balance_after, t.description, t.reference_type,
+        t.metadata ->> 'kind')
+    from api.credit_transactions as t order by t.id offset since;
+end;
+select buy_credits('paid', 'payer');
+select authenticate_as('payer');
+select results_eq(
+    'select * from tests.statement(0)',
+    array[
+        'purchase 100 leaves 100: Credits bought (purchase, purchase)', 'bonus 10 leaves 110: Bonus credits (purchase, bonus)'],
+    'IP2: what a payment brings is two lines');
+reset role;
+select dispute('one', 'paid', 499);
+select authenticate_as('payer');
+select results_eq(
+    'select * from tests.statement(2)', array['refund -110 leaves 0: Credits taken back: dispute (dispute, freeze)'],
+    'IP2: a dispute takes them off the statement');
+select results_eq(
+    'select balance, by_source, lifetime_bought, lifetime_received, lifetime_spent from api.credit_balance()',
+    $$ values (0::bigint, '{}'::jsonb, 100::bigint, 10::bigint, 0::bigint) $$, 'IP2: nothing was spent by that');
+reset role;
+select dispute('one', 'paid', 499, 'won');
+select authenticate_as('payer');
+select results_eq(
+    'select * from tests.statement(3)', array['refund 110 leaves 110: Credits given back: dispute (dispute, release)'],
+    'IP2: won, they are back');
+select results_eq(
+    'select balance, lifetime_bought, lifetime_received, lifetime_spent from api.credit_balance()',
+    $$ values (110::bigint, 100::bigint, 10::bigint, 0::bigint) $$, 'IP2: and all figures are as before');
+reset role;
+select repay('one', 'paid', 100);
+select authenticate_as('payer');
+select results_eq(
+    'select * from tests.statement(4)', array['refund -22 leaves 88: Credits taken back: refund (refund, freeze)'],
+    'IP2: a refund is one line, paid or not');
+reset role;
 
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 select * from finish();

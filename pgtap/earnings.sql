@@ -1,7 +1,7 @@
 -- earnings: what creators have, what waits, what can be paid (IP6), and the profile that shows it.
 begin;
 \ir helpers.psql
-select plan(49);
+select plan(60);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'calendar', 'reader', 'stranger', 'operator']) as p;
 select give('reader', 1000, 'purchase', paid_microdollars => 40000000);
@@ -254,6 +254,50 @@ select results_eq(
 select tests.sign_out();
 select set_eq(
     'select distinct user_id from app.story_purchases', array[user_id('reader')], 'one reader paid for all of this');
+
+-- Cases 5 and 6: the payment that paid for it is called into question ----------
+select create_person('payer'), create_person('frozen');
+select tests.publish_story('frozen', 12, 'Frozen');
+select buy_credits('paid', 'payer');
+select tests.note('Frozen_' || n, (tests.buy('payer', tests.story_id('Frozen'), 'chapter', array[n])).purchase_id::text)
+from generate_series(3, 4) as n;
+select tests.sold_at('Frozen', 3, now() - interval '400 days');
+select is(tests.summary('frozen'), 'pending 175000 available 175000 paid 0 of 350000', 'of two sales one still waits');
+select tests.dispute('one', 'paid', 499);
+select is(tests.summary('frozen'), 'pending 0 available 0 paid 0 of 0', 'case 5: a dispute takes both, at once');
+select authenticate_as('frozen');
+select results_eq(
+    $$ select reason, microdollars, usd_equivalent, story_id = tests.story_id('Frozen'),
+           earning_id in (select e.id from api.creator_earnings as e)
+       from api.creator_clawbacks order by id $$,
+    $$ values ('payment', 175000::bigint, 0.175000, true, true), ('payment', 175000::bigint, 0.175000, true, true) $$,
+    'IP1: which is said of each sale, with the reason');
+select results_eq(
+    $$ select by_story -> 0 ->> 'sales', by_story -> 0 ->> 'earned_microdollars', by_month -> 0 ->> 'earned_microdollars'
+       from api.earnings_summary() $$,
+    $$ values ('2', '0', '-175000') $$, 'the story has earned nothing; what an old month earned is missing in this one');
+select sign_out();
+select tests.dispute('one', 'paid', 499, 'won');
+select is(tests.summary('frozen'), 'pending 175000 available 175000 paid 0 of 350000', 'case 5: won, all is as before');
+select authenticate_as('frozen');
+select results_eq(
+    $$ select reason, microdollars, usd_equivalent, story_id = tests.story_id('Frozen'), earning_id
+       from api.creator_clawbacks order by id offset 2 $$,
+    $$ values ('release', -175000::bigint, -0.175000, true, null::uuid), ('release', -175000::bigint, -0.175000, true, null::uuid) $$,
+    'IP1: and the statement says so');
+select is((select sum(microdollars) from api.creator_clawbacks), 0::numeric, 'IP1: it adds up to nothing');
+select results_eq(
+    $$ select total_accumulated_usd, balance_usd, pending_usd, available_usd from api.creator_earnings_accumulation $$,
+    $$ values (0.350000, 0.350000, 0.175000, 0.175000) $$, 'in dollars too');
+select sign_out();
+select tests.repay('one', 'paid', 499);
+select is(tests.summary('frozen'), 'pending 0 available 0 paid 0 of 0', 'case 6: refunded, all is gone');
+select authenticate_as('frozen');
+select results_eq(
+    'select count(*), sum(microdollars)::bigint from api.creator_clawbacks', $$ values (6::bigint, 350000::bigint) $$,
+    'IP1: which is said once: settling it is not another clawback');
+select is((select by_story -> 0 ->> 'earned_microdollars' from api.earnings_summary()), '0', 'and counted once');
+select sign_out();
 
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 select * from finish();

@@ -76,6 +76,7 @@ def throwaway_settings(state_folder: Path) -> Settings:
             "STATE_DIR": str(state_folder),
             "POSTGREST_PORT": str(free_port()),
             "EDGE_PORT": str(free_port()),
+            "STRIPE_SANDBOX_PORT": str(free_port()),
         }
     )
 

@@ -31,8 +31,13 @@ def run_command(
 
 def clean_environment() -> dict[str, str]:
     """The environment without what a developer may have set for a stack of their own."""
-    ours = {"DATABASE_URL", "STATE_DIR", "POSTGREST_PORT", "EDGE_PORT", "JWT_SECRET"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    ours = {"DATABASE_URL", "STATE_DIR", "POSTGREST_PORT", "EDGE_PORT", "JWT_SECRET", "EDGE_URL"}
+    ours |= {"CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ours and not name.startswith("STRIPE_")
+    }
 
 
 class RunningUp:
@@ -43,6 +48,7 @@ class RunningUp:
             "STATE_DIR": str(folder / "state"),
             "POSTGREST_PORT": str(free_port()),
             "EDGE_PORT": str(free_port()),
+            "STRIPE_SANDBOX_PORT": str(free_port()),
             **environment,
         }
         self.rest_url = f"http://127.0.0.1:{self.environment['POSTGREST_PORT']}"

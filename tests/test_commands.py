@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from api.cli import main
+from api.cli.stripe import stripe
 from api.stack.supervisor import Stack
 from tests.conftest import NewDatabase
 from tests.processes import run_command
@@ -78,7 +79,7 @@ def test_url_prints_a_url_and_nothing_else(stack: Stack) -> None:
         assert connection.execute("select 1").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("name", ["url", "verify", "migrate", "psql", "worker"])
+@pytest.mark.parametrize("name", ["url", "verify", "migrate", "psql", "worker", "reconcile"])
 def test_without_a_database_the_next_step_is_named(tmp_path: Path, name: str) -> None:
     refused = run_command(name, environment={"STATE_DIR": str(tmp_path)})
     assert refused.returncode == 1
@@ -141,6 +142,67 @@ def test_migrate_sums_up(new_database: NewDatabase) -> None:
 def test_worker_once_does_every_task(migrated_database: NewDatabase) -> None:
     done = run_command("worker", "--once", environment={"DATABASE_URL": migrated_database()})
     assert done.returncode == 0, done.stderr
+    assert "Stripe is left alone" in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(stripe.commands))
+def test_every_command_about_stripe_teaches_by_example(name: str) -> None:
+    shown = run_command("stripe", name, "--help")
+    assert shown.returncode == 0
+    assert "Example" in shown.stdout
+    assert f"infinite-pages stripe {name}" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("events",), "nothing came from Stripe yet"),
+        (("events", "--state", "failed"), "no event is failed"),
+        (("requests",), "Stripe was asked nothing yet"),
+        (("requests", "--state", "pending"), "no request is pending"),
+    ],
+)
+def test_an_empty_list_is_said_to_be_empty(
+    migrated_database: NewDatabase, arguments: tuple[str, ...], said: str
+) -> None:
+    shown = run_command("stripe", *arguments, environment={"DATABASE_URL": migrated_database()})
+    assert (shown.returncode, shown.stdout) == (0, f"{said}\n"), shown.stderr
+
+
+def test_real_books_are_not_held_against_a_sandbox(migrated_database: NewDatabase) -> None:
+    refused = run_command("reconcile", environment={"DATABASE_URL": migrated_database()})
+    assert refused.returncode == 1
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert "STRIPE_SECRET_KEY is not" in refused.stderr
+
+
+def test_a_stripe_that_is_away_is_one_line(migrated_database: NewDatabase) -> None:
+    environment = {
+        "DATABASE_URL": migrated_database(),
+        "STRIPE_SECRET_KEY": "sk_test_x",
+        "STRIPE_API_BASE": "http://127.0.0.1:1",
+    }
+    for arguments in (("reconcile",), ("stripe", "backfill"), ("worker", "--once")):
+        refused = run_command(*arguments, environment=environment)
+        assert refused.returncode == 1
+        assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
+        assert "Stripe" in refused.stderr
+
+
+def test_an_unknown_event_is_not_replayed(stack: Stack) -> None:
+    refused = command(stack, "stripe", "replay", "evt_nobody_knows")
+    assert refused.returncode == 1
+    assert "There is no such event" in refused.stderr
+
+
+def test_an_empty_account_is_reconciled(stack: Stack) -> None:
+    environment = {
+        "STATE_DIR": str(stack.folder),
+        "STRIPE_SANDBOX_PORT": str(stack.settings.sandbox_port),
+    }
+    said = run_command("reconcile", environment=environment)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "reconciled: every line has its counterpart" in said.stdout
 
 
 def test_install_sql_is_one_transaction(tmp_path: Path) -> None:

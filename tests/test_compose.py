@@ -19,9 +19,20 @@ from api.stack import postgrest
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-LASTING = ["database", "postgrest", "edge", "worker"]
-OURS = ["migrate", "edge", "worker"]
+LASTING = ["database", "postgrest", "edge", "worker", "sandbox"]
+OURS = ["migrate", "edge", "worker", "sandbox"]
 SECRETS = {"POSTGRES_PASSWORD", "AUTHENTICATOR_PASSWORD", "EDGE_PASSWORD", "JWT_SECRET"}
+SECRETS |= {"STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"}
+NOT_NEEDED = {"STRIPE_CONNECT_WEBHOOK_SECRET", "STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE"}
+NOT_NEEDED |= {"EDGE_URL", "CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES"}
+
+EDGE = {
+    "DATABASE_URL": "postgresql://edge@database/x",
+    "JWT_SECRET": "x" * 32,
+    "EDGE_URL": "http://127.0.0.1:8000",
+    "STRIPE_SECRET_KEY": "sk_test_x",
+    "STRIPE_WEBHOOK_SECRET": "whsec_x",
+}
 
 DOCKERFILE = (PROJECT / "Dockerfile").read_text().replace("\\\n", " ")
 INSTRUCTIONS = [
@@ -33,7 +44,9 @@ INSTRUCTIONS = [
 
 def test_the_services() -> None:
     assert set(SERVICES) == {*LASTING, "migrate"}
-    assert COMPOSE["volumes"].keys() == {"database"}
+    assert [name for name in SERVICES if "profiles" in SERVICES[name]] == ["sandbox"]
+    assert COMPOSE["volumes"].keys() == {"database", "sandbox"}
+    assert SERVICES["sandbox"]["volumes"] == ["sandbox:/var/lib/sandbox"]
     assert SERVICES["database"]["volumes"] == ["database:/var/lib/postgresql"]
 
 
@@ -52,7 +65,10 @@ def test_base_images_are_pinned() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_secrets_come_from_the_environment_and_have_no_default(name: str) -> None:
     for variable, value in SERVICES[name]["environment"].items():
-        is_secret = variable.endswith(("PASSWORD", "SECRET"))
+        if variable in NOT_NEEDED:
+            assert value.startswith(f"${{{variable}:-")
+            continue
+        is_secret = variable.endswith(("PASSWORD", "SECRET", "SECRET_KEY"))
         used = re.findall(r"\$\{(\w+)([^}]*)\}", value)
         assert bool(used) == is_secret, f"{variable}={value}"
         for source, rest in used:
@@ -84,11 +100,21 @@ def test_the_deploy_comes_between_the_database_and_the_rest() -> None:
         }
 
 
+def test_stripe_is_the_same_for_whoever_asks_it() -> None:
+    """The webhook's secret is for those who are told, and for the sandbox, which tells."""
+    for name in ("edge", "worker", "sandbox"):
+        given = SERVICES[name]["environment"]
+        assert given["STRIPE_SECRET_KEY"] == SERVICES["edge"]["environment"]["STRIPE_SECRET_KEY"]
+        assert ("STRIPE_WEBHOOK_SECRET" in given) == (name != "worker")
+    assert "--webhook=http://edge:8000/webhooks/stripe" in SERVICES["sandbox"]["command"]
+
+
 def test_ports_are_published_on_loopback_only() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published == {
         "postgrest": ["127.0.0.1:${POSTGREST_PORT:-3000}:3000"],
         "edge": ["127.0.0.1:${EDGE_PORT:-8000}:8000"],
+        "sandbox": ["127.0.0.1:${STRIPE_SANDBOX_PORT:-8001}:8001"],
     }
 
 
@@ -148,7 +174,7 @@ def test_commands_exist() -> None:
 
 
 def test_the_edge_has_the_route_that_its_health_check_asks() -> None:
-    app = create_app(EdgeSettings(database_url="postgresql://", jwt_secret="x" * 32))
+    app = create_app(EdgeSettings.from_environment(EDGE))
     path = re.search(r"http://127\.0\.0\.1:8000(/\w+)", SERVICES["edge"]["healthcheck"]["test"][-1])
     assert path is not None
     assert path[1] in {rule.rule for rule in app.url_map.iter_rules()}
@@ -157,14 +183,13 @@ def test_the_edge_has_the_route_that_its_health_check_asks() -> None:
 def test_the_image_starts_an_edge_that_gunicorn_accepts() -> None:
     program, *arguments = json.loads(next(value for word, value in INSTRUCTIONS if word == "CMD"))
     assert program == "gunicorn"
-    environment = {"DATABASE_URL": "postgresql://edge@database/x", "JWT_SECRET": "x" * 32}
     checked = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", *arguments],
         check=False,
         capture_output=True,
         text=True,
         cwd=PROJECT,
-        env={**os.environ, **environment},
+        env={**os.environ, **EDGE},
     )
     assert checked.returncode == 0, checked.stderr
 

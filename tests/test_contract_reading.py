@@ -193,7 +193,7 @@ def first_lines(shop: Shop, role: str) -> dict[str, str]:
             """
             select '/rpc/' || p.proname, split_part(obj_description(p.oid, 'pg_proc'), chr(10), 1)
             from pg_proc as p
-            where p.pronamespace = 'api'::regnamespace
+            where p.pronamespace = 'api'::regnamespace and p.prokind <> 'a'
                 and has_function_privilege(%(role)s, p.oid, 'execute')
             union all
             select '/' || c.relname, split_part(obj_description(c.oid, 'pg_class'), chr(10), 1)

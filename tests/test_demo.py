@@ -76,6 +76,7 @@ def test_what_is_loaded(migrated_database: NewDatabase) -> None:
         ("admin", 0, True, False),
         ("coauthor", 0, False, True),
         ("creator", 0, False, True),
+        ("newcomer", 0, False, False),
         ("reader", 110, False, False),
         ("stranger", 30, False, False),
     ]
@@ -146,9 +147,9 @@ def test_the_story_is_told_with_its_figures() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stderr == ""
     lines = told.stdout.splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 70
     assert max(map(len, lines)) <= 80
-    for figure in ("105 credits", "402 chapter_not_owned", "175,000", "105,000", "70,000"):
+    for figure in ("105 credits", "402 chapter_not_owned", "175,000", "105,000", "$4.99", "-$8.40"):
         assert figure in told.stdout
     assert "OFF" not in told.stdout
     assert lines[-1].endswith("figures are right.")

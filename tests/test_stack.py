@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 import psutil
@@ -19,6 +19,8 @@ from api.config import Settings, SettingsError
 from api.stack import postgrest
 from api.stack.errors import StackError
 from api.stack.lock import state_lock
+from api.stack.log import readable
+from api.stack.ports import free_port
 from api.stack.postgres import EmbeddedPostgres
 from api.stack.wait import wait_until
 from tests.conftest import NewDatabase
@@ -45,7 +47,8 @@ def up(folder: Path) -> Iterator[StartUp]:
     started: list[RunningUp] = []
 
     def start(*options: str, **environment: str) -> RunningUp:
-        running = RunningUp(folder, *options, **environment)
+        ports = {"STRIPE_SANDBOX_PORT": str(free_port())}
+        running = RunningUp(folder, *options, **{**ports, **environment})
         started.append(running)
         return running
 
@@ -58,6 +61,12 @@ def up(folder: Path) -> Iterator[StartUp]:
 
 def embedded(folder: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(folder / "state" / "postgres")
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """For a stack in nobody's way, which is not meant to come up."""
+    ports = ("POSTGREST_PORT", "EDGE_PORT", "STRIPE_SANDBOX_PORT")
+    return {"STATE_DIR": str(folder / "state")} | {name: str(free_port()) for name in ports}
 
 
 def lines(text: str) -> list[str]:
@@ -76,22 +85,46 @@ def test_it_serves_and_stops_cleanly(up: StartUp, folder: Path, number: signal.S
     assert not any(child.is_running() for child in children)
     assert embedded(folder).pid is None
     log = running.output
-    order = [log.index(f"stopping {name}") for name in ("worker", "edge", "postgrest", "postgres")]
+    parts = ("worker", "edge", "sandbox", "postgrest", "postgres")
+    order = [log.index(f"stopping {name}") for name in parts]
     assert order == sorted(order)
+    assert "sandbox, no money moves" in log
     assert "Traceback" not in log
 
 
-def test_the_printed_commands_sell_a_chapter(up: StartUp) -> None:
-    """Pasted into a shell as they are, the first buys and the second reads."""
-    printed = up().output.partition("is up.")[2].replace("\\\n", " ")
-    buy, read = [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]
+def test_the_printed_commands_sell_a_chapter_and_credits(up: StartUp) -> None:
+    """Pasted into a shell as they are: buy, read, open a page to pay on, look at the statement."""
+    running = up()
+    printed = running.output.partition("is up.")[2].replace("\\\n", " ")
+    curls = [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]
 
-    bought = json.loads(subprocess.check_output(["bash", "-c", buy], text=True))
-    chapter = json.loads(subprocess.check_output(["bash", "-c", read], text=True))
+    def answer(curl: str) -> Any:
+        return json.loads(subprocess.check_output(["bash", "-c", curl]))
+
+    bought, chapter, checkout = map(answer, curls[:3])
+
+    sandbox = f"http://127.0.0.1:{running.environment['STRIPE_SANDBOX_PORT']}/"
+    assert checkout["url"].startswith(sandbox), checkout
+    page = httpx.get(checkout["url"])
+    assert "Starter Pack" in page.text
+    session = checkout["url"].rpartition("/")[2]
+    httpx.post(f"{sandbox}_sandbox/checkout/sessions/{session}/pay", json={}).raise_for_status()
+    wait_until(lambda: len(answer(curls[3])) == 2, seconds=30)
+    lines_of_newcomer = [(each["amount"], each["balance_after"]) for each in answer(curls[3])]
+    assert lines_of_newcomer == [(100, 100), (10, 110)]
 
     assert "code" not in bought, bought
     assert "code" not in chapter, chapter
     assert len(json.dumps(chapter)) > 1000  # prose, not an excerpt
+
+
+def test_a_real_account_without_its_webhook_secret_is_refused(folder: Path) -> None:
+    environment = {**environment_of(folder), "STRIPE_SECRET_KEY": "sk_test_x"}
+    refused = run_command("up", environment=environment)
+    assert refused.returncode == 1
+    assert len(lines(refused.stderr)) == 1
+    assert "STRIPE_WEBHOOK_SECRET is not" in refused.stderr
+    assert not (folder / "state" / "postgres").exists()
 
 
 def test_a_second_up_on_the_same_state_is_refused(up: StartUp) -> None:
@@ -103,12 +136,11 @@ def test_a_second_up_on_the_same_state_is_refused(up: StartUp) -> None:
     assert httpx.get(f"{running.edge_url}/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("variable", ["POSTGREST_PORT", "EDGE_PORT"])
+@pytest.mark.parametrize("variable", ["POSTGREST_PORT", "EDGE_PORT", "STRIPE_SANDBOX_PORT"])
 def test_a_busy_port_is_named(folder: Path, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        environment = {variable: str(port), "STATE_DIR": str(folder / "state")}
-        refused = run_command("up", environment=environment)
+        refused = run_command("up", environment={**environment_of(folder), variable: str(port)})
     assert refused.returncode == 1
     assert len(lines(refused.stderr)) == 1
     assert str(port) in refused.stderr
@@ -163,7 +195,7 @@ def test_data_of_another_version_is_refused(folder: Path) -> None:
     data = folder / "state" / "postgres"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("16\n")
-    refused = run_command("up", environment={"STATE_DIR": str(folder / "state")})
+    refused = run_command("up", environment=environment_of(folder))
     assert refused.returncode == 1
     assert len(lines(refused.stderr)) == 1
     assert "made by PostgreSQL 16" in refused.stderr
@@ -257,6 +289,8 @@ class TestSettings:
     def test_defaults(self) -> None:
         settings = Settings.from_environment({})
         assert (settings.postgrest_port, settings.edge_port) == (3000, 8000)
+        assert (settings.sandbox_port, settings.edge_url) == (8001, "http://127.0.0.1:8000")
+        assert settings.uses_sandbox
         assert settings.state_folder == Path.cwd() / ".local"
         assert settings.database_url is None
 
@@ -266,6 +300,8 @@ class TestSettings:
             ({"POSTGREST_PORT": "http"}, "POSTGREST_PORT must be a port"),
             ({"EDGE_PORT": "0"}, "EDGE_PORT must be a port"),
             ({"EDGE_PORT": "3000"}, "choose two ports"),
+            ({"EDGE_PORT": "8001"}, "EDGE_PORT and STRIPE_SANDBOX_PORT are both 8001"),
+            ({"STRIPE_WEBHOOK_SECRET": "whsec_x"}, "STRIPE_SECRET_KEY is not"),
             ({"DATABASE_URL": "mysql://there"}, "DATABASE_URL must begin"),
             ({"JWT_SECRET": "short"}, "JWT_SECRET must be at least 32"),
         ],
@@ -281,6 +317,30 @@ class TestSettings:
         assert settings.jwt_secret == secret
         assert (tmp_path / "state" / "jwt.secret").stat().st_mode & 0o777 == 0o600
 
+    def test_the_sandbox_keeps_its_secrets(self, tmp_path: Path) -> None:
+        settings = Settings.from_environment({"STATE_DIR": str(tmp_path)})
+        made = settings.stripe
+        assert made == settings.stripe
+        assert not made.livemode
+        assert made.api_base == "http://127.0.0.1:8001"
+        assert [file.stat().st_mode & 0o777 for file in (tmp_path / "stripe").iterdir()] == [
+            0o600,
+            0o600,
+            0o600,
+        ]
+
+    def test_no_secret_shows(self, tmp_path: Path) -> None:
+        environment = {
+            "DATABASE_URL": "postgresql://owner:hidden@db/pages",
+            "EDGE_PASSWORD": "hidden",
+            "AUTHENTICATOR_PASSWORD": "hidden",
+            "JWT_SECRET": "hidden" * 6,
+            "STRIPE_SECRET_KEY": "sk_live_hidden",
+            "STRIPE_WEBHOOK_SECRET": "whsec_hidden",
+            "STRIPE_CONNECT_WEBHOOK_SECRET": "whsec_hidden",
+        }
+        assert "hidden" not in repr(Settings.from_environment(environment))
+
     def test_a_login_keeps_the_server_and_changes_the_person(self) -> None:
         url = "postgresql://owner:o@db:6432/pages?sslmode=require"
         settings = Settings.from_environment({"DATABASE_URL": url, "EDGE_PASSWORD": "p@ss/word"})
@@ -288,3 +348,21 @@ class TestSettings:
         assert login == "postgresql://edge:p%40ss%2Fword@db:6432/pages?sslmode=require"
         with pytest.raises(SettingsError, match="AUTHENTICATOR_PASSWORD"):
             settings.login_url(url, "authenticator")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("postgres says this", "postgres says this"),
+        ("{not json", "{not json"),
+        ('{"other": 1}', '{"other": 1}'),
+        (
+            '{"level": "INFO", "message": "request", "method": "GET", "route": "/x", '
+            '"status": 200, "milliseconds": 1.5, "request_id": "abc", "state": "applied"}',
+            "GET /x 200 in 1.5 ms state=applied",
+        ),
+        ('{"level": "WARNING", "message": "away", "kind": "refund"}', "warning: away kind=refund"),
+    ],
+)
+def test_lines_of_json_are_shown_as_words(line: str, shown: str) -> None:
+    assert readable(line) == shown

@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Queue
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from api import worker
 from api.worker import Task, WorkerError
@@ -32,7 +34,14 @@ as $$ insert into ledger.calls values ('seal'); select null::text $$;
 create schema app;
 create function app.promote_creators() returns integer language sql
 as $$ insert into ledger.calls values ('promote_creators'); select 0 $$;
+create function app.replay_parked_stripe_events() returns integer language sql
+as $$ insert into ledger.calls values ('replay_parked'); select 0 $$;
+create function app.forget_rate_buckets() returns integer language sql
+as $$ insert into ledger.calls values ('forget_rate_buckets'); select 0 $$;
 """
+
+ALL = ["ensure_partitions", "expire_lots", "fold", "seal", "promote_creators", "replay_parked"]
+ALL += ["forget_rate_buckets"]
 
 
 @pytest.fixture
@@ -52,7 +61,7 @@ def calls(url: str) -> list[str]:
 def test_once_does_every_task_one_time(url: str) -> None:
     lines: list[str] = []
     worker.run(url, once=True, report=lines.append)
-    assert calls(url) == ["ensure_partitions", "expire_lots", "fold", "seal", "promote_creators"]
+    assert calls(url) == ALL
     assert lines == ["ledger.fold: 7"]
 
 
@@ -62,7 +71,7 @@ def test_a_task_that_another_worker_does_is_passed_over(url: str) -> None:
             "select pg_advisory_xact_lock(hashtextextended('infinite pages: ledger.fold', 0))"
         )
         worker.run(url, once=True, report=lambda line: None)
-    assert calls(url) == ["ensure_partitions", "expire_lots", "seal", "promote_creators"]
+    assert calls(url) == [name for name in ALL if name != "fold"]
 
 
 def test_a_task_does_not_queue_for_a_table(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +116,21 @@ def test_a_failing_task_does_not_stop_the_others(url: str) -> None:
         said = [lines.get(timeout=30) for _ in range(5)]
     failure = "ledger.missing failed: function ledger.missing() does not exist"
     assert said == ["connected", failure, "ledger.fold: 7", failure, "ledger.fold: 7"]
+
+
+def test_a_task_may_be_python(url: str) -> None:
+    done: list[str] = []
+
+    def work(connection: psycopg.Connection[Any]) -> str:
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        done.append("work")
+        if len(done) == 2:
+            raise ZeroDivisionError("no such luck")
+        return "done"
+
+    with running(url, [Task("my task", 0.02, work)]) as lines:
+        said = [lines.get(timeout=30) for _ in range(4)]
+    assert said == ["connected", "my task: done", "my task failed: no such luck", "my task: done"]
 
 
 def test_a_lost_connection_is_made_again(url: str) -> None:

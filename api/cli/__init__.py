@@ -7,6 +7,7 @@ from api.cli.group import ExpectedErrorsGroup
 from api.cli.ledger import grant, verify
 from api.cli.people import token
 from api.cli.stack import demo, up, worker
+from api.cli.stripe import reconcile, stripe
 
 
 @click.group(
@@ -22,6 +23,7 @@ def main() -> None:
       infinite-pages token reader        a JWT to call the API as the demo reader
       infinite-pages grant reader 20     give somebody credits
       infinite-pages verify              prove that the ledger balances
+      infinite-pages reconcile           prove that it agrees with Stripe
 
     \b
     Which database:
@@ -33,8 +35,12 @@ def main() -> None:
       POSTGREST_PORT (3000), EDGE_PORT (8000)      where `up` listens, on 127.0.0.1 only
       JWT_SECRET                                   made at first start where it is not set
       AUTHENTICATOR_PASSWORD, EDGE_PASSWORD        for a DATABASE_URL with a password
+      STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET     your account; without a key `up` brings a
+      STRIPE_SANDBOX_PORT (8001)                   sandbox, which listens here
     """
 
 
-for command in (up, migrate, token, url, psql, grant, verify, worker, demo, install_sql):
+COMMANDS = (up, migrate, token, url, psql, grant, verify, stripe, reconcile, worker, demo)
+
+for command in (*COMMANDS, install_sql):
     main.add_command(command)

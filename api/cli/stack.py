@@ -25,10 +25,14 @@ def up(with_demo: bool | None) -> None:
     SIGTERM stop everything in reverse order and exit with 0; if a part ends by itself, the rest is
     stopped and the exit code is 1.
 
+    Without STRIPE_SECRET_KEY a sandbox stands in for Stripe: it has a payment page of its own, and
+    no money moves. With one, STRIPE_WEBHOOK_SECRET is needed too.
+
     \b
     Examples:
       infinite-pages up
-      POSTGREST_PORT=3001 EDGE_PORT=8001 STATE_DIR=/tmp/second infinite-pages up
+      POSTGREST_PORT=3100 EDGE_PORT=8100 STRIPE_SANDBOX_PORT=8101 STATE_DIR=/tmp/second \\
+        infinite-pages up
       DATABASE_URL=postgresql://owner@/pages infinite-pages up --demo
     """
     from api.stack.banner import banner
@@ -56,8 +60,9 @@ def up(with_demo: bool | None) -> None:
 def worker(once: bool) -> None:
     """Look after the ledger on a schedule.
 
-    Folds, seals, expires credits and makes partitions ahead. `up` runs one; several beside each
-    other do no harm.
+    Folds, seals, expires credits and makes partitions ahead. With STRIPE_SECRET_KEY it also sends
+    what Stripe was not asked yet, finds events that never came, and reads Stripe's statement. `up`
+    runs one; several beside each other do no harm.
 
     \b
     Examples:
@@ -65,8 +70,15 @@ def worker(once: bool) -> None:
       infinite-pages worker --once
     """
     from api import worker as ledger_worker
+    from api.logs import set_up_logging
 
-    ledger_worker.run(owner_url(Settings.from_environment()), once=once, report=click.echo)
+    settings = Settings.from_environment()
+    url = owner_url(settings)
+    stripe = settings.stripe_given
+    set_up_logging()
+    if stripe is None:
+        click.echo("STRIPE_SECRET_KEY is not set: Stripe is left alone")
+    ledger_worker.run(url, once=once, report=click.echo, stripe=stripe)
 
 
 @click.command()
@@ -90,7 +102,11 @@ def demo() -> None:
             database_url=None,
             postgrest_port=free_port(),
             edge_port=free_port(),
+            sandbox_port=free_port(),
             state_folder=Path(folder),
+            stripe_given=None,  # whatever key is set: this is a play
+            edge_url_given=None,
+            return_origins=(),
         )
         click.echo("starting a throwaway stack")
         with (

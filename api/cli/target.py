@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from api import config
-from api.config import Settings
+from api.config import Settings, SettingsError, StripeSettings
 from api.stack.errors import StackError
 
 
@@ -32,3 +32,17 @@ def connect(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
     url = owner_url(settings)
     with psycopg.connect(url, application_name="infinite-pages") as connection:
         yield connection
+
+
+def stripe_settings(settings: Settings) -> StripeSettings:
+    """STRIPE_SECRET_KEY where it is set, else the sandbox beside the embedded server.
+
+    Never a sandbox beside somebody's own server: its statement has no place in real books.
+    """
+    if settings.uses_sandbox and settings.database_url is not None:
+        raise SettingsError("DATABASE_URL is set, and STRIPE_SECRET_KEY is not: which Stripe?")
+    if settings.uses_sandbox and not settings.sandbox_folder.exists():
+        raise SettingsError(
+            f"no Stripe: {settings.state_folder} has no sandbox, and STRIPE_SECRET_KEY is not set"
+        )
+    return settings.stripe

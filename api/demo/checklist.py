@@ -9,7 +9,7 @@ from rich.markup import escape
 
 Value = TypeVar("Value")
 
-WIDTH = 42
+WIDTH = 38
 
 
 class Checklist:
@@ -56,6 +56,12 @@ class Checklist:
 def credits(amount: int) -> str:
     """An amount of credits."""
     return f"{amount:,} credits"
+
+
+def cents(amount: int) -> str:
+    """An amount of money as it is charged."""
+    sign = "-" if amount < 0 else ""
+    return f"{sign}${Decimal(abs(amount)).scaleb(-2):,.2f}"
 
 
 def money(microdollars: int) -> str:

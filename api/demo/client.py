@@ -46,6 +46,14 @@ class RestClient:
         """What a function answers."""
         return self._answer(function, f"rpc/{function}", json.dumps(arguments).encode())
 
+    def get(self, path: str) -> Any:
+        """What is there to read."""
+        return self._answer(path, path, None)
+
+    def post(self, path: str, **body: Any) -> Any:
+        """What a route of the edge or of the sandbox answers."""
+        return self._answer(path, path, json.dumps(body).encode())
+
     def refusal(self, function: str, **arguments: Any) -> str:
         """How a call that must fail is refused: status and hint."""
         try:

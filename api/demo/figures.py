@@ -53,7 +53,13 @@ ADMIN = Person(
     bio="Answers the letters and gives refunds.",
     is_operator=True,
 )
-PEOPLE = (READER, CREATOR, COAUTHOR, STRANGER, ADMIN)
+NEWCOMER = Person(
+    handle="newcomer",
+    id=UUID("d0000000-0000-4000-8000-000000000006"),
+    display_name="Ines Marlow",
+    bio="Has just signed up, with an empty wallet.",
+)
+PEOPLE = (READER, CREATOR, COAUTHOR, STRANGER, ADMIN, NEWCOMER)
 
 # The first chapter that costs something, in both books: two are free.
 CHAPTER_FOR_SALE = 3
@@ -86,5 +92,26 @@ LINES_OF_READER = 4
 LEFT_AFTER_REFUND = 88
 EARNED_AFTER_REFUND = 700_000
 
-# Two grants; two sales with an earning each and one with two; a refund with its clawback.
-MOVEMENTS = 11
+# A Starter Pack; then $2.50 of its $4.99 go back, and 55 of its 110 credits with them.
+STARTER_PRICE = 499
+STARTER_CREDITS = [100, 10]
+LEFT_AFTER_TOP_UP = 198
+REFUNDED = 250
+RECALLED_FOR_REFUND = 55
+LEFT_AFTER_REPAYMENT = 143
+KEPT_OF_STARTER = 249
+
+# The stranger has 30 credits and buys 110. Unlocking the book takes the 30 and 20 of the pack.
+UNLOCK_PRICE = 50
+LEFT_AFTER_UNLOCK = 90
+EARNED_AT_THE_END = 2_450_000
+# The dispute takes the pack's 90 from the wallet, and 20 of the 50 from the author's $1.75.
+EARNED_IN_DISPUTE = 1_750_000
+
+# Two charges less 44 cents each, less the refund, less $15 for the dispute.
+AT_STRIPE = -840
+
+# Two grants; two sales with an earning each and one with two; a refund with its clawback: 11.
+# A top-up (3) and its refund (3); another top-up (3), a sale with its earning (2), a dispute that
+# opens (3) and is won (3); the fees on Stripe's statement (3).
+MOVEMENTS = 31

@@ -1,57 +1,29 @@
-"""The story of one sale over HTTP: what a reader pays, what the authors get, what a refund undoes.
-
-It is told on a stack whose demo data is fresh. Every figure is printed, and compared with the one
-written down in `figures`.
-"""
+"""The first part of the story: what a reader pays, what the authors get, what a refund undoes."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-import psycopg
-from rich.console import Console
+from typing import Any
 
 from api.demo import figures
 from api.demo.books import FIRST_BOOK, SECOND_BOOK
+from api.demo.cast import Cast, balance_of
 from api.demo.checklist import Checklist, credits, money
-from api.demo.client import AnswerError, RestClient
-from api.demo.figures import ADMIN, COAUTHOR, CREATOR, READER, STRANGER, Person
-from api.stack.wait import wait_until
-
-SEAL_SECONDS = 10.0
+from api.demo.figures import COAUTHOR, CREATOR, READER, STRANGER
 
 
-class RunningStack(Protocol):
-    """What the story needs of a running stack."""
-
-    rest_url: str
-    database_url: str
-
-    def token(self, handle: str) -> str: ...
-
-
-def show(stack: RunningStack, console: Console | None = None) -> bool:
-    """Tell the story; whether every figure was what it must be."""
-    checklist = Checklist(console or Console(highlight=False))
-    try:
-        _Sale(stack, checklist).tell()
-    except AnswerError as error:
-        checklist.broke_off(str(error))
-    return checklist.close()
+def tell_sale(cast: Cast, checklist: Checklist) -> None:
+    """A chapter and a bundle are bought, read, shared out and partly taken back."""
+    _Sale(cast, checklist).tell()
 
 
 class _Sale:
     """The steps, in order."""
 
-    def __init__(self, stack: RunningStack, checklist: Checklist) -> None:
-        def client(person: Person) -> RestClient:
-            return RestClient(stack.rest_url, stack.token(person.handle))
-
-        self._reader = client(READER)
-        self._creator = client(CREATOR)
-        self._coauthor = client(COAUTHOR)
-        self._stranger = client(STRANGER)
-        self._admin = client(ADMIN)
-        self._database_url = stack.database_url
+    def __init__(self, cast: Cast, checklist: Checklist) -> None:
+        self._reader = cast.reader
+        self._creator = cast.creator
+        self._coauthor = cast.coauthor
+        self._stranger = cast.stranger
+        self._admin = cast.admin
         self._step = checklist.step
         self._figure = checklist.figure
         self._first_book = self._reader.row("stories", title=f"eq.{FIRST_BOOK.title}")["id"]
@@ -66,7 +38,6 @@ class _Sale:
         self._two_authors_share()
         self._stranger_is_curious()
         self._operator_gives_a_refund(purchase_id)
-        self._books_are_closed()
 
     def _reader_looks_around(self) -> None:
         self._step(f"{READER.display_name}, a reader, looks around.")
@@ -75,7 +46,7 @@ class _Sale:
         titles = [story["title"] for story in found]
         sizes = [each["credits_amount"] + each["bonus_credits"] for each in packages]
         self._figure("credits in the packages on sale", sizes, figures.PACKAGES, _list)
-        self._figure("in her wallet", _balance(self._reader), READER.credits, credits)
+        self._figure("in her wallet", balance_of(self._reader), READER.credits, credits)
         self._figure("a search for 'lighthouses' finds", titles, [FIRST_BOOK.title], _list)
 
     def _reader_sees_the_price(self) -> None:
@@ -98,7 +69,7 @@ class _Sale:
         left = figures.LEFT_AFTER_CHAPTER
         self._figure("paid", first["credits_spent"], figures.CHAPTER_PRICE, credits)
         self._figure("the second answer repeats the first", second == first, True, _yes_or_no)
-        self._figure("left in her wallet", _balance(self._reader), left, credits)
+        self._figure("left in her wallet", balance_of(self._reader), left, credits)
         self._figure("she reads", page["title"], title)
         return str(first["purchase_id"])
 
@@ -159,26 +130,6 @@ class _Sale:
         self._figure("left to the author", earned, figures.EARNED_AFTER_REFUND, money)
         self._figure("reading it is refused again with", refusal, figures.UNPAID)
 
-    def _books_are_closed(self) -> None:
-        self._step("The books are folded, sealed and verified.")
-        with psycopg.connect(self._database_url, autocommit=True) as connection:
-            # A transaction that still runs, wherever, keeps fold and seal below its own position.
-            wait_until(lambda: self._close_books(connection), seconds=SEAL_SECONDS)
-        sealed = (self._sealed(), len(self._admin.rows("transfers")))
-        earned = self._creator.call("earnings_summary")["balance_microdollars"]
-        violations = len(self._admin.call("verify"))
-        all_of_them = (figures.MOVEMENTS, figures.MOVEMENTS)
-        self._figure("sealed of the ledger's movements", sealed, all_of_them, _part_of)
-        self._figure("left to the author, folded", earned, figures.EARNED_AFTER_REFUND, money)
-        self._figure("violations that verify finds", violations, 0)
-
-    def _close_books(self, connection: psycopg.Connection[Any]) -> bool:
-        connection.execute("select ledger.fold(), ledger.seal()")
-        return self._sealed() >= figures.MOVEMENTS
-
-    def _sealed(self) -> int:
-        return sum(seal["transfers"] for seal in self._admin.rows("seals"))
-
 
 def _chapter(story_id: str) -> dict[str, Any]:
     return {"story_id": story_id, "chapter_number": figures.CHAPTER_FOR_SALE}
@@ -189,17 +140,8 @@ def _chapter_order(story_id: str) -> dict[str, Any]:
     return {"story_id": story_id, "purchase_type": "chapter", "chapters": chapters}
 
 
-def _balance(client: RestClient) -> int:
-    balance: int = client.call("credit_balance")["balance"]
-    return balance
-
-
 def _list(values: Sequence[object]) -> str:
     return ", ".join(str(value) for value in values) or "nothing"
-
-
-def _part_of(counts: tuple[int, int]) -> str:
-    return "{} of {}".format(*counts)
 
 
 def _yes_or_no(value: bool) -> str:

@@ -16,6 +16,7 @@ def banner(stack: Stack) -> str:
     where = [
         ("REST API", stack.rest_url),
         ("edge", stack.edge_url),
+        ("Stripe", _stripe(stack)),
         ("database", "your server (DATABASE_URL)" if stack.postgres is None else "embedded"),
         ("state", str(stack.folder)),
     ]
@@ -24,6 +25,9 @@ def banner(stack: Stack) -> str:
         title = f"chapter {stack.story.chapter_number} of {stack.story.title!r}"
         blocks += [f"Buy {title} as the demo reader:", _buy(stack)]
         blocks += ["Then read it:", _read(stack)]
+        if stack.package is not None:
+            blocks += [f"Buy the {stack.package.name} for somebody new:", _top_up(stack)]
+            blocks += [_how_to_pay(stack), _see_credits(stack)]
     else:
         blocks += ["See what there is to call:", f"  curl -sS {stack.rest_url}/"]
     blocks += ["Ctrl-C stops everything; the data stays."]
@@ -51,10 +55,46 @@ def _read(stack: Stack) -> str:
     return f"  curl -sS '{stack.rest_url}/rpc/read_chapter?{query}' \\\n    -H {_authorization()}"
 
 
-def _authorization() -> str:
+def _stripe(stack: Stack) -> str:
+    if stack.uses_sandbox:
+        return f"sandbox, no money moves: {stack.stripe_url}"
+    if stack.stripe.livemode:
+        return f"LIVE, real money moves: {stack.stripe_url}"
+    return f"test mode, no money moves: {stack.stripe_url}"
+
+
+def _top_up(stack: Stack) -> str:
+    assert stack.package is not None
+    body = {"package_id": str(stack.package.id)}
+    return (
+        f"  curl -sS {stack.edge_url}/credits/checkout \\\n"
+        f"    -H {_authorization('newcomer')} \\\n"
+        f"    -H 'Content-Type: application/json' \\\n"
+        f"    -d '{json.dumps(body)}'"
+    )
+
+
+def _how_to_pay(stack: Stack) -> str:
+    if stack.uses_sandbox:
+        return (
+            "Open the `url` it answers in a browser and press Pay: the test card is filled in.\n"
+            "You come back to a page that shows the credits. The new wallet's statement:"
+        )
+    return "Open the `url` it answers in a browser and pay there. The new wallet's statement:"
+
+
+def _see_credits(stack: Stack) -> str:
+    query = "select=amount,description,balance_after&order=id"
+    return (
+        f"  curl -sS '{stack.rest_url}/credit_transactions?{query}' \\\n"
+        f"    -H {_authorization('newcomer')}"
+    )
+
+
+def _authorization(handle: str = "reader") -> str:
     script = Path(sys.executable).parent / "infinite-pages"
     if script.is_relative_to(Path.cwd()):
         script = script.relative_to(Path.cwd())
     given = os.environ.get("STATE_DIR")
     state = f"STATE_DIR={shlex.quote(given)} " if given else ""
-    return f'"Authorization: Bearer $({state}{shlex.quote(str(script))} token reader)"'
+    return f'"Authorization: Bearer $({state}{shlex.quote(str(script))} token {handle})"'

@@ -19,7 +19,7 @@ def state_lock(state_folder: Path) -> Iterator[None]:
             file.seek(0)
             raise StackError(
                 f"already running (pid {file.read().strip()}): stop that one first, "
-                "or set STATE_DIR, POSTGREST_PORT and EDGE_PORT for a second stack"
+                "or set STATE_DIR, POSTGREST_PORT, EDGE_PORT and STRIPE_SANDBOX_PORT for a second"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -1,5 +1,6 @@
 """One stream of lines for a person, each with the name of the part that said it."""
 
+import json
 import threading
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ LogLine = Callable[[str, str], None]
 
 WIDTH = 9
 COLOURS = {"postgres": "blue", "migrate": "yellow", "demo": "yellow", "postgrest": "green"}
-COLOURS |= {"edge": "magenta", "worker": "cyan", "stack": "white"}
+COLOURS |= {"edge": "magenta", "worker": "cyan", "sandbox": "blue", "stack": "white"}
 
 
 class TerminalLog:
@@ -22,7 +23,8 @@ class TerminalLog:
 
     def __call__(self, part: str, line: str) -> None:
         prefix = click.style(f"{part:<{WIDTH}} |", fg=COLOURS.get(part))
-        self.write(f"{prefix} {line}")
+        for each in readable(line).splitlines() or [""]:
+            self.write(f"{prefix} {each}")
 
     def write(self, text: str) -> None:
         """Text as it is, without a prefix."""
@@ -37,3 +39,24 @@ class TerminalLog:
 
 def no_log(part: str, line: str) -> None:
     """For tests and throwaway stacks."""
+
+
+def readable(line: str) -> str:
+    """A line of the log for a person at a terminal; what is not of ours stays as it is."""
+    if not line.startswith("{"):
+        return line
+    try:
+        fields = json.loads(line)
+        message = fields.pop("message")
+    except (ValueError, KeyError):
+        return line
+    for name in ("time", "logger", "request_id", "taskName"):
+        fields.pop(name, None)
+    level = fields.pop("level", "INFO")
+    if message == "request" and "status" in fields:
+        message = f"{fields.pop('method')} {fields.pop('route')} {fields.pop('status')}"
+        message += f" in {fields.pop('milliseconds')} ms"
+    trace = fields.pop("exc_info", None)
+    rest = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
+    parts = [message if level == "INFO" else f"{level.lower()}: {message}", rest]
+    return " ".join(part for part in parts if part) + (f"\n{trace}" if trace else "")

@@ -7,12 +7,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row
 
 from api import config, demo, deploy, tokens
-from api.config import Settings
+from api.config import Settings, StripeSettings
 from api.stack import postgrest
 from api.stack.child import Child, exit_reason
 from api.stack.errors import StackError
@@ -24,6 +27,7 @@ from api.stack.tail import Tail
 from api.stack.wait import wait_until
 
 READY_SECONDS = 60.0
+STRIPE_URL = "https://api.stripe.com"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -32,15 +36,37 @@ def embedded_postgres(settings: Settings) -> EmbeddedPostgres:
     return EmbeddedPostgres(settings.state_folder / "postgres")
 
 
+@dataclass(frozen=True)
+class Package:
+    """Credits that are on sale."""
+
+    id: UUID
+    name: str
+
+
+def first_package(database_url: str) -> Package | None:
+    """The package that is offered first, if one is on sale."""
+    with psycopg.connect(database_url) as connection:
+        cursor = connection.cursor(row_factory=class_row(Package))
+        return cursor.execute(
+            "select id, name from app.credit_packages where is_active order by sort_order limit 1"
+        ).fetchone()
+
+
 class Stack:
-    """PostgreSQL, PostgREST, the edge and the worker, once `running_stack` has started them."""
+    """PostgreSQL, PostgREST, the edge and the worker, once `running_stack` has started them.
+
+    Without a key for Stripe its sandbox is one of them.
+    """
 
     def __init__(self, settings: Settings, *, with_demo: bool, log: LogLine) -> None:
         self.settings = settings
         self.rest_url = f"http://{LOOPBACK}:{settings.postgrest_port}"
         self.edge_url = f"http://{LOOPBACK}:{settings.edge_port}"
         self.database_url = ""
+        self.stripe: StripeSettings = settings.stripe.require_webhook_secret()
         self.story: demo.DemoStory | None = None
+        self.package: Package | None = None
         self.postgres: EmbeddedPostgres | None = None
         self.children: list[Child] = []
         self._with_demo = with_demo
@@ -58,6 +84,26 @@ class Stack:
         """The secret that PostgREST and the edge share."""
         return self.settings.jwt_secret
 
+    @property
+    def uses_sandbox(self) -> bool:
+        """Whether Stripe is the sandbox, and no money moves."""
+        return self.settings.uses_sandbox
+
+    @property
+    def stripe_url(self) -> str:
+        """Where Stripe, or what stands in for it, listens."""
+        return self.stripe.api_base or STRIPE_URL
+
+    @property
+    def stripe_secret_key(self) -> str:
+        """The key with which Stripe is called."""
+        return self.stripe.secret_key
+
+    @property
+    def webhook_secret(self) -> str:
+        """What signs the events for the edge."""
+        return self.stripe.webhook_secrets[0]
+
     def token(self, handle: str) -> str:
         """A token for one of the people in the database."""
         with psycopg.connect(self.database_url) as connection:
@@ -74,6 +120,8 @@ class Stack:
         binary = postgrest.find_postgrest()
         require_free(self.settings.postgrest_port, "POSTGREST_PORT")
         require_free(self.settings.edge_port, "EDGE_PORT")
+        if self.uses_sandbox:
+            require_free(self.settings.sandbox_port, "STRIPE_SANDBOX_PORT")
         if self.settings.database_url is None:
             self.postgres = embedded_postgres(self.settings)
             self.database_url = self._start_postgres(self.postgres)
@@ -84,7 +132,10 @@ class Stack:
         deploy.migrate(self.database_url, report=lambda line: self._log("migrate", line))
         if self._with_demo:
             self.story = demo.load(self.database_url, lambda line: self._log("demo", line))
+        self.package = first_package(self.database_url)
         self._start_postgrest(binary)
+        if self.uses_sandbox:
+            self._start_sandbox()
         self._start_edge()
         self._start_worker()
 
@@ -126,21 +177,37 @@ class Stack:
         ready_url = f"http://{LOOPBACK}:{admin_port}/ready"
         self._start_child("postgrest", [binary], environment, lambda: answers_ok(ready_url))
 
+    def _start_sandbox(self) -> None:
+        port = self.settings.sandbox_port
+        command = [sys.executable, "-m", "api.sandbox", "--port", str(port)]
+        command += ["--folder", str(self.settings.sandbox_folder)]
+        command += ["--webhook", f"{self.edge_url}/webhooks/stripe"]
+        command += ["--connect-webhook", f"{self.edge_url}/webhooks/stripe/connect"]
+        ready_url = f"http://{LOOPBACK}:{port}/readyz"
+        environment = self.stripe.environment()
+        self._start_child("sandbox", command, environment, lambda: answers_ok(ready_url))
+
     def _start_edge(self) -> None:
         environment = {
+            **self.stripe.environment(),
             "DATABASE_URL": self.settings.login_url(self.database_url, "edge"),
             "JWT_SECRET": self.jwt_secret,
+            "EDGE_URL": self.settings.edge_url,
+            "CHECKOUT_RETURN_URLS": ",".join(self.settings.return_origins),
         }
         options = ["--bind", f"{LOOPBACK}:{self.settings.edge_port}", "--no-control-socket"]
         options += ["--workers", "1", "--threads", "8", "--graceful-timeout", "5"]
-        options += ["--access-logfile", "-"]
         command = [sys.executable, "-m", "gunicorn", *options, "api:create_app()"]
         ready_url = f"{self.edge_url}/readyz"
         self._start_child("edge", command, environment, lambda: answers_ok(ready_url))
 
     def _start_worker(self) -> None:
         command = [sys.executable, "-m", "api.cli", "worker"]
-        self._start_child("worker", command, {"DATABASE_URL": self.database_url}, lambda: True)
+        environment = {
+            **self.stripe.without_webhook_secrets().environment(),
+            "DATABASE_URL": self.database_url,
+        }
+        self._start_child("worker", command, environment, lambda: True)
 
     def _start_child(
         self,

@@ -10,6 +10,15 @@ comment on function app.claims() is $$The claims of the caller's JWT
 An empty object without one.$$;
 grant execute on function app.claims() to anon, authenticated, service_role;
 
+create or replace function app.uuid_or_null(value text)
+returns uuid
+language sql immutable
+set search_path = ''
+return case
+    when uuid_or_null.value ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then uuid_or_null.value::uuid
+end;
+comment on function app.uuid_or_null(text) is $$A UUID that somebody else wrote down; null when it is none$$;
+
 create or replace function app.current_user_id()
 returns uuid
 language plpgsql stable
@@ -56,3 +65,23 @@ $$;
 comment on function app.require_claimed_user() is $$The caller's id, or 401
 
 Errors: 401 login_required.$$;
+
+create or replace function app.require_operator()
+returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+    -- The service role's own key need not name a person.
+    if app.claims() ->> 'role' = 'service_role' then
+        return;
+    end if;
+    perform app.require_claimed_user();
+    if not exists (select from app.operators as o where o.user_id = app.current_user_id()) then
+        perform app.fail(403, 'operator_required', 'Only the operators of this platform may do this.');
+    end if;
+end;
+$$;
+comment on function app.require_operator() is $$Let only operators go on
+
+The service role, or a person in app.operators. Errors: 401 login_required, 403 operator_required.$$;

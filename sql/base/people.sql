@@ -6,6 +6,7 @@ language sql immutable
 set search_path = ''
 return 'u' || replace(first_handle.user_id::text, '-', '');
 comment on function app.first_handle(uuid) is $$The handle of a person who has not chosen one$$;
+grant execute on function app.first_handle(uuid) to authenticated, service_role;
 
 create or replace function app.ensure_profile(user_id uuid)
 returns void

@@ -50,6 +50,7 @@ select
     case
         when t.kind in ('purchase', 'spend', 'bonus', 'refund') then t.kind::text
         when t.kind = 'expiry' then 'spend'
+        when t.kind in ('freeze', 'release', 'withdrawal') then 'refund'
         else 'bonus'
     end as transaction_type,
     case when t.credit_kind = 'wallet' then t.amount::bigint else -t.amount end as amount,
@@ -61,13 +62,19 @@ select
         when t.kind = 'allowance' then 'Monthly credits'
         when t.kind = 'expiry' then 'Credits expired'
         when t.kind = 'refund' then 'Credits returned'
+        when t.kind = 'freeze' then 'Credits taken back: ' || t.reference_type
+        when t.kind = 'release' then 'Credits given back: ' || t.reference_type
         when t.reference_type = 'story_chapter' then 'Story purchase: chapter'
         when t.reference_type = 'story_bundle' then 'Story purchase: bundle'
         when t.reference_type = 'story_premium_unlock' then 'Story purchase: premium_unlock'
         else 'Purchase'
     end as description,
     t.reference_id::text as reference_id,
-    case when t.reference_type like 'story\_%' then 'story_read' else t.reference_type end as reference_type,
+    case
+        when t.reference_type like 'story\_%' then 'story_read'
+        when t.reference_type = 'payment' then 'purchase'
+        else t.reference_type
+    end as reference_type,
     jsonb_strip_nulls(jsonb_build_object(
         'kind', t.kind, 'transaction_id', t.transaction_id, 'reverses_id', t.reverses_id)) as metadata,
     t.created_at
@@ -79,7 +86,7 @@ comment on view api.credit_transactions is $$The caller's statement of credits
 One row a movement, newest by `order=id.desc`; page with `id=lt.<last id>`.$$;
 comment on column api.credit_transactions.id is 'Time-ordered id.';
 comment on column api.credit_transactions.user_id is 'The caller.';
-comment on column api.credit_transactions.transaction_type is 'purchase, spend, bonus or refund; metadata.kind says it finer (grant, allowance, expiry).';
+comment on column api.credit_transactions.transaction_type is 'purchase, spend, bonus or refund; metadata.kind says it finer (grant, allowance, expiry, freeze, release).';
 comment on column api.credit_transactions.amount is 'Credits; negative when they left.';
 comment on column api.credit_transactions.balance_after is 'The wallet afterwards, in credits.';
 comment on column api.credit_transactions.description is 'In words.';

@@ -18,14 +18,15 @@ begin
         coalesce(jsonb_object_agg(s.source, s.remaining) filter (where s.remaining > 0), '{}'),
         coalesce(sum(s.expiring), 0),
         min(s.next_expiry),
-        coalesce(sum(s.credits) filter (where s.source = 'purchase'), 0),
-        coalesce(sum(s.credits) filter (where s.source in ('bonus', 'grant', 'allowance')), 0),
-        coalesce(sum(s.spent), 0) - coalesce(sum(s.credits) filter (where s.source = 'refund'), 0)
+        coalesce(sum(s.new_credits) filter (where s.source = 'purchase'), 0),
+        coalesce(sum(s.new_credits) filter (where s.source in ('bonus', 'grant', 'allowance')), 0),
+        coalesce(sum(s.spent), 0) - coalesce(sum(s.credits - s.new_credits), 0)
     into balance, by_source, expiring_soon, next_expiry, lifetime_bought, lifetime_received, lifetime_spent
     from (
         select
             l.source,
             sum(l.credits) as credits,
+            coalesce(sum(l.credits) filter (where l.origin_id is null), 0) as new_credits,
             sum(l.credits - l.remaining - l.withdrawn) as spent,
             coalesce(sum(l.remaining) filter (where l.is_usable), 0) as remaining,
             sum(l.remaining) filter (where l.is_usable and l.expires_at <= v_soon) as expiring,

@@ -62,21 +62,37 @@ select
     t.reverses_id as earning_id,
     (t.amount / 1000000.0)::numeric(20, 6) as usd_equivalent,
     t.amount::bigint as microdollars,
-    t.created_at
+    t.created_at,
+    case t.kind when 'freeze' then 'payment' else 'refund' end as reason
 from ledger.transfers as t
 where t.debit_owner_id = app.current_user_id()
     and t.debit_kind = 'earnings'
-    and t.kind = 'clawback';
+    and t.kind in ('clawback', 'freeze')
+union all
+select
+    t.id,
+    t.credit_owner_id,
+    case when t.reference_type like 'story\_%' then t.reference_id end,
+    null::uuid,
+    (-t.amount / 1000000.0)::numeric(20, 6),
+    -t.amount::bigint,
+    t.created_at,
+    'release'
+from ledger.transfers as t
+where t.credit_owner_id = app.current_user_id()
+    and t.credit_kind = 'earnings'
+    and t.kind = 'release';
 comment on view api.creator_clawbacks is $$What was taken back of the caller's earnings
 
-One row a refund of a sale, whole or in part.$$;
+One row a refund or dispute that reached a sale, whole or in part; a dispute that was won gives back what it took, as a row below zero.$$;
 comment on column api.creator_clawbacks.id is 'Time-ordered id.';
 comment on column api.creator_clawbacks.creator_id is 'The caller.';
 comment on column api.creator_clawbacks.story_id is 'The story.';
-comment on column api.creator_clawbacks.earning_id is 'The row of creator_earnings that it takes back.';
+comment on column api.creator_clawbacks.earning_id is 'The row of creator_earnings that it takes back; null for a release.';
 comment on column api.creator_clawbacks.usd_equivalent is 'Dollars taken back.';
-comment on column api.creator_clawbacks.microdollars is 'Micro-dollars taken back.';
+comment on column api.creator_clawbacks.microdollars is 'Micro-dollars taken back; below zero when they were given back.';
 comment on column api.creator_clawbacks.created_at is 'When.';
+comment on column api.creator_clawbacks.reason is 'refund: the sale was taken back. payment: the payment that paid for it is refunded or disputed. release: that came to nothing.';
 grant select on api.creator_clawbacks to authenticated, service_role;
 
 create or replace function api.earnings_summary(

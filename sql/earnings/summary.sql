@@ -22,13 +22,16 @@ set search_path = ''
 return (
     select coalesce(sum(t.amount), 0)::bigint
         - coalesce((
-            select sum(r.amount)
+            select sum(r.amount - coalesce((
+                select sum(b.amount)
+                from ledger.transfers as b
+                where b.book_id = r.book_id and b.reverses_id = r.id and b.kind = 'release'), 0))
             from ledger.transfers as r
             inner join ledger.transfers as o
                 on o.book_id = r.book_id and o.id = r.reverses_id
             where r.debit_owner_id = pending_earnings.creator_id
                 and r.debit_kind = 'earnings'
-                and r.kind = 'clawback'
+                and r.kind in ('clawback', 'freeze')
                 and r.id >= ledger.id_floor(now() - make_interval(days => app.hold_days(pending_earnings.creator_id) + 1))
                 and o.created_at > now() - make_interval(days => app.hold_days(pending_earnings.creator_id))
         ), 0)::bigint
@@ -94,7 +97,11 @@ begin
         union all
         select t.reference_id, t.reference_type, t.created_at, -t.amount, 0
         from ledger.transfers as t
-        where t.debit_owner_id = v_creator_id and t.debit_kind = 'earnings' and t.kind = 'clawback'
+        where t.debit_owner_id = v_creator_id and t.debit_kind = 'earnings' and t.kind in ('clawback', 'freeze')
+        union all
+        select t.reference_id, t.reference_type, t.created_at, t.amount, 0
+        from ledger.transfers as t
+        where t.credit_owner_id = v_creator_id and t.credit_kind = 'earnings' and t.kind = 'release'
     )
     select
         coalesce((

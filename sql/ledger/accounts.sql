@@ -22,12 +22,13 @@ returns jsonb
 language sql immutable parallel safe
 set search_path = ''
 return '{
-    "wallet": "credit", "issued": "credit", "redeemed": "credit", "expired": "credit",
-    "earnings": "usd", "royalties": "usd"
+    "wallet": "credit", "frozen_credits": "credit", "issued": "credit", "redeemed": "credit", "expired": "credit",
+    "earnings": "usd", "frozen_earnings": "usd", "royalties": "usd",
+    "stripe": "usd", "sales": "usd", "fees": "usd", "disputed": "usd", "bank": "usd", "other": "usd"
 }'::jsonb;
 comment on function ledger.assets() is $$The chart of accounts: every kind and what it holds
 
-credit: wallet (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings (a creator's), royalties (the platform's).$$;
+credit: wallet and frozen_credits (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings and frozen_earnings (a creator's), royalties (the platform's); stripe (what Stripe holds for the platform), sales (what payers paid, below zero as money that came in), fees (what Stripe kept), disputed (what Stripe withholds), bank (what Stripe paid out to the platform), other (what an operator explained).$$;
 
 create or replace function ledger.asset_of(kind text)
 returns text

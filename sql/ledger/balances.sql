@@ -116,7 +116,9 @@ begin
     - (
         select coalesce(sum(t.amount), 0)
         from ledger.transfers as t
-        where t.debit_owner_id = lifetime_earned.owner_id and t.debit_kind = 'earnings' and t.kind = 'clawback');
+        where t.debit_owner_id = lifetime_earned.owner_id and t.debit_kind = 'earnings' and t.kind in ('clawback', 'freeze'));
 end;
 $$;
-comment on function ledger.lifetime_earned(uuid) is $$Everything a creator ever earned, less what was taken back, in micro-dollars$$;
+comment on function ledger.lifetime_earned(uuid) is $$Everything a creator ever earned, less what was taken back
+
+In micro-dollars. What is frozen counts as taken back.$$;

@@ -91,10 +91,12 @@ begin
     perform ledger.lock_wallet(grant_credits.owner_id);
     v_receipt.transaction_id := app.new_id();
     v_receipt.earned_microdollars := 0;
-    insert into ledger.lots (book_id, transaction_id, credits, remaining, paid_microdollars, source, expires_at)
+    insert into ledger.lots (
+        book_id, transaction_id, credits, remaining, paid_microdollars, source, expires_at, payment_id)
     values (
         grant_credits.owner_id, v_receipt.transaction_id, grant_credits.credits, grant_credits.credits,
-        grant_credits.paid_microdollars, grant_credits.source, grant_credits.expires_at);
+        grant_credits.paid_microdollars, grant_credits.source, grant_credits.expires_at,
+        case when grant_credits.reference_type = 'payment' then grant_credits.reference_id end);
     v_receipt.balance_after := ledger.post(
         grant_credits.owner_id, v_receipt.transaction_id,
         array[ledger.posting(
@@ -105,7 +107,7 @@ end;
 $$;
 comment on function ledger.grant_credits(uuid, bigint, text, bigint, timestamptz, text, uuid) is $$Put new credits into a wallet, as one lot
 
-`source` is purchase, bonus, grant or allowance; `paid_microdollars` what was paid for the whole lot.$$;
+`source` is purchase, bonus, grant or allowance; `paid_microdollars` what was paid for the whole lot. With the reference type payment the lot is known as bought by that payment.$$;
 
 create or replace function ledger.expire_lots_of(book_id uuid)
 returns bigint

@@ -1,50 +1,136 @@
 -- Taking a sale back, whole or in parts that add up exactly.
 
-create or replace function ledger.return_lots(
-    book_id uuid, spend_transaction_id uuid, transaction_id uuid, spent bigint, returned bigint, credits bigint)
+create or replace function ledger.draws_left(book_id uuid, spend_transaction_id uuid)
+returns table (lot_id uuid, credits bigint, value_microdollars bigint, taken bigint)
+language sql stable
+set search_path = ''
+begin atomic
+    select
+        d.lot_id,
+        d.credits::bigint,
+        d.value_microdollars,
+        coalesce((
+            select sum(l.credits)
+            from ledger.transfers as s
+            inner join ledger.transfers as r on r.book_id = s.book_id and r.reverses_id = s.id and r.kind = 'refund'
+            inner join ledger.lots as l on l.book_id = r.book_id and l.transaction_id = r.transaction_id
+            where s.book_id = d.book_id and s.transaction_id = d.transaction_id and s.kind = 'spend'
+                and l.origin_id = d.lot_id
+        ), 0)::bigint
+        + coalesce((
+            select sum(n.credits)
+            from ledger.recall_lines as n
+            inner join ledger.recalls as c on c.book_id = n.book_id and c.id = n.recall_id
+            where n.book_id = d.book_id and n.spend_transaction_id = d.transaction_id
+                and n.lot_id = d.lot_id and c.state <> 'released'
+        ), 0)::bigint
+    from ledger.draws as d
+    where d.book_id = draws_left.book_id and d.transaction_id = draws_left.spend_transaction_id;
+end;
+comment on function ledger.draws_left(uuid, uuid) is $$The draws of a sale, and how many credits of each were taken back already
+
+By refunds of the sale and by recalls of the payment behind it.$$;
+
+create or replace function ledger.taken_credits(book_id uuid, spend_transaction_id uuid, spend_id uuid)
+returns bigint
+language sql stable
+set search_path = ''
+return (
+    coalesce((
+        select sum(t.amount)
+        from ledger.transfers as t
+        where t.book_id = taken_credits.book_id and t.reverses_id = taken_credits.spend_id
+    ), 0)
+    + coalesce((
+        select sum(n.credits)
+        from ledger.recall_lines as n
+        inner join ledger.recalls as c on c.book_id = n.book_id and c.id = n.recall_id
+        where n.book_id = taken_credits.book_id and n.spend_transaction_id = taken_credits.spend_transaction_id
+            and c.state = 'frozen'
+    ), 0)
+)::bigint;
+comment on function ledger.taken_credits(uuid, uuid, uuid) is $$Credits of a sale that were taken back or are frozen$$;
+
+create or replace function ledger.return_draws(
+    book_id uuid, spend_transaction_id uuid, transaction_id uuid, credits bigint)
 returns void
 language plpgsql volatile
 set search_path = ''
 as $$
-declare
-    v_draw record;
-    v_grace constant interval := make_interval(days => (select e.refund_grace_days from app.economy as e));
-    -- Credits go back in the opposite order: the piece of the sale between these marks.
-    v_from constant bigint := return_lots.spent - return_lots.returned - return_lots.credits;
-    v_to constant bigint := return_lots.spent - return_lots.returned;
 begin
-    for v_draw in
+    insert into ledger.lots (
+        book_id, transaction_id, credits, remaining, paid_microdollars, source, expires_at, payment_id, origin_id)
+    select
+        return_draws.book_id, return_draws.transaction_id, p.returning, p.returning,
+        ledger.portion(p.value_microdollars, p.credits - p.taken - p.returning, p.returning, p.credits),
+        'refund', ledger.returned_expiry(p.expires_at), p.payment_id, p.lot_id
+    from (
+        -- Credits go back in the opposite order: what was drawn last comes first.
         select
-            d.credits,
-            d.value_microdollars,
-            l.expires_at,
-            greatest(d.before, v_from) - d.before as skipped,
-            least(d.before + d.credits, v_to) - greatest(d.before, v_from) as returning
-        from (
-            select
-                w.lot_id,
-                w.credits,
-                w.value_microdollars,
-                (sum(w.credits) over (order by o.expires_at, o.id) - w.credits)::bigint as before
-            from ledger.draws as w
-            inner join ledger.lots as o on o.book_id = w.book_id and o.id = w.lot_id
-            where w.book_id = return_lots.book_id and w.transaction_id = return_lots.spend_transaction_id
-        ) as d
-        inner join ledger.lots as l on l.book_id = return_lots.book_id and l.id = d.lot_id
-        where d.before < v_to and d.before + d.credits > v_from
-        order by d.before
-    loop
-        insert into ledger.lots (book_id, transaction_id, credits, remaining, paid_microdollars, source, expires_at)
-        values (
-            return_lots.book_id, return_lots.transaction_id, v_draw.returning, v_draw.returning,
-            ledger.portion(v_draw.value_microdollars, v_draw.skipped, v_draw.returning, v_draw.credits),
-            'refund', case when v_draw.expires_at <= now() then now() + v_grace else v_draw.expires_at end);
-    end loop;
+            d.lot_id, d.credits, d.value_microdollars, d.taken, l.expires_at, l.payment_id,
+            least(
+                d.credits - d.taken,
+                greatest(
+                    return_draws.credits
+                    - sum(d.credits - d.taken) over (order by l.expires_at desc, l.id desc)
+                    + (d.credits - d.taken),
+                    0))::bigint as returning
+        from ledger.draws_left(return_draws.book_id, return_draws.spend_transaction_id) as d
+        inner join ledger.lots as l on l.book_id = return_draws.book_id and l.id = d.lot_id
+    ) as p
+    where p.returning > 0
+    order by p.expires_at, p.lot_id;
 end;
 $$;
-comment on function ledger.return_lots(uuid, uuid, uuid, bigint, bigint, bigint) is $$Give back credits of a sale as lots of source refund
+comment on function ledger.return_draws(uuid, uuid, uuid, bigint) is $$Give back credits of a sale as lots of source refund
 
-With the value and the expiry of what was drawn. Of `spent` credits `returned` came back before; `credits` come back now. Credits that lapsed meanwhile can be spent for app.economy.refund_grace_days.$$;
+With the value, the payment and the expiry of what was drawn. `transaction_id` is the refund that is being made.$$;
+
+create or replace function ledger.returned_expiry(expires_at timestamptz)
+returns timestamptz
+language sql stable
+set search_path = ''
+return case
+    when returned_expiry.expires_at <= now()
+        then now() + make_interval(days => (select e.refund_grace_days from app.economy as e))
+    else returned_expiry.expires_at
+end;
+comment on function ledger.returned_expiry(timestamptz) is $$Until when credits that come back can be spent
+
+Credits that lapsed meanwhile for app.economy.refund_grace_days, others as long as before.$$;
+
+create or replace function ledger.clawbacks(
+    book_id uuid, spend_transaction_id uuid, kind text, taken_credits bigint, credits bigint)
+returns ledger.posting[]
+language sql stable
+set search_path = ''
+return (
+    select coalesce(array_agg(ledger.posting(
+        clawbacks.kind, 'usd', c.creator_id, 'earnings',
+        case clawbacks.kind when 'freeze' then c.creator_id else ledger.platform_id() end,
+        case clawbacks.kind when 'freeze' then 'frozen_earnings' else 'royalties' end,
+        c.amount, c.reference_type, c.reference_id, c.id) order by c.id), '{}')
+    from (
+        select
+            e.id, e.credit_owner_id as creator_id, e.reference_type, e.reference_id,
+            ledger.portion(e.amount, 0, clawbacks.taken_credits, clawbacks.credits)
+            - coalesce((
+                select sum(t.amount - coalesce((
+                    select sum(r.amount)
+                    from ledger.transfers as r
+                    where r.book_id = t.book_id and r.reverses_id = t.id and r.kind = 'release'), 0))
+                from ledger.transfers as t
+                where t.book_id = e.book_id and t.reverses_id = e.id
+            ), 0)::bigint as amount
+        from ledger.transfers as e
+        where e.book_id = clawbacks.book_id and e.transaction_id = clawbacks.spend_transaction_id
+            and e.kind = 'earning'
+    ) as c
+    where c.amount > 0
+);
+comment on function ledger.clawbacks(uuid, uuid, text, bigint, bigint) is $$The movements that take a part of a sale back from its creators
+
+`taken_credits` of the sale's `credits` are gone when this is done; what was taken before counts. So the parts add up to the whole to the micro-dollar. `kind` is clawback, or freeze: then the money stays the creator's, out of reach.$$;
 
 create or replace function ledger.reverse(book_id uuid, transaction_id uuid, credits bigint default null)
 returns ledger.receipt
@@ -66,9 +152,7 @@ begin
     if not found then
         perform app.fail(404, 'transaction_not_found', 'There is no such sale.');
     end if;
-    select coalesce(sum(t.amount), 0) into v_returned
-    from ledger.transfers as t
-    where t.book_id = reverse.book_id and t.reverses_id = v_spend.id;
+    v_returned := ledger.taken_credits(reverse.book_id, reverse.transaction_id, v_spend.id);
     v_credits := coalesce(reverse.credits, v_spend.amount - v_returned);
     if v_returned = v_spend.amount then
         perform app.fail(409, 'already_reversed', 'This sale was taken back already.');
@@ -80,26 +164,12 @@ begin
     end if;
 
     v_receipt.transaction_id := app.new_id();
-    perform ledger.return_lots(
-        reverse.book_id, reverse.transaction_id, v_receipt.transaction_id, v_spend.amount, v_returned, v_credits);
+    perform ledger.return_draws(reverse.book_id, reverse.transaction_id, v_receipt.transaction_id, v_credits);
     v_postings := array[ledger.posting(
         'refund', 'credit', ledger.platform_id(), 'redeemed', reverse.book_id, 'wallet', v_credits,
         v_spend.reference_type, v_spend.reference_id, v_spend.id)];
-    select coalesce(array_agg(ledger.posting(
-        'clawback', 'usd', c.credit_owner_id, 'earnings', ledger.platform_id(), 'royalties', c.amount,
-        c.reference_type, c.reference_id, c.id) order by c.id), '{}')
-    into v_clawbacks
-    from (
-        select
-            t.id,
-            t.credit_owner_id,
-            t.reference_type,
-            t.reference_id,
-            ledger.portion(t.amount, v_returned, v_credits, v_spend.amount) as amount
-        from ledger.transfers as t
-        where t.book_id = reverse.book_id and t.transaction_id = reverse.transaction_id and t.kind = 'earning'
-    ) as c
-    where c.amount > 0;
+    v_clawbacks := ledger.clawbacks(
+        reverse.book_id, reverse.transaction_id, 'clawback', v_returned + v_credits, v_spend.amount);
     v_receipt.balance_after := ledger.post(reverse.book_id, v_receipt.transaction_id, v_postings || v_clawbacks);
     select -coalesce(sum(c.amount), 0) into v_receipt.earned_microdollars from unnest(v_clawbacks) as c;
     return v_receipt;

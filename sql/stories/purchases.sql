@@ -132,6 +132,34 @@ comment on function app.refund_story_purchase(uuid, uuid, text, bigint, text) is
 `credits` null: all that is left. When everything came back, what it unlocked is closed again. On record in the audit log. Errors: 400 text_required, 404 purchase_not_found, 409 already_reversed, 409 idempotency_mismatch, 422 reversal_too_large.$$;
 grant execute on function app.refund_story_purchase(uuid, uuid, text, bigint, text) to service_role;
 
+create or replace function app.close_recalled_story_purchases()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    update app.story_entitlements as e
+    set revoked_at = now()
+    from app.story_purchases as p
+    where p.user_id = new.book_id
+        and p.transaction_id in (
+            select n.spend_transaction_id
+            from ledger.recall_lines as n
+            where n.book_id = new.book_id and n.recall_id = new.id)
+        and ledger.is_reversed(p.user_id, p.transaction_id)
+        and e.user_id = p.user_id and e.story_id = p.story_id and e.purchase_id = p.id;
+    return null;
+end;
+$$;
+comment on function app.close_recalled_story_purchases() is $$Trigger: what a payment opened is closed when the payment is gone for good
+
+Once the whole of the sale was taken back, as after a refund.$$;
+
+create or replace trigger tg_recalls__close_story_purchases
+after update of state on ledger.recalls
+for each row when (new.state = 'final')
+execute function app.close_recalled_story_purchases();
+
 create or replace function app.check_story_purchases()
 returns setof ledger.violation
 language sql stable
