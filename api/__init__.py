@@ -54,9 +54,13 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
 
 def _settings_or_exit() -> "EdgeSettings":
     """Settings that are wrong stop the start with one line, under gunicorn too."""
+    import sys
+
     from api.config import EdgeSettings, SettingsError
 
     try:
         return EdgeSettings.from_environment()
     except SettingsError as error:
-        raise SystemExit(f"edge: {error}") from None
+        print(f"edge: {error}", file=sys.stderr)
+        # To gunicorn this means that it need not try again.
+        raise SystemExit(4) from None

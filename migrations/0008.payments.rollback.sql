@@ -2,7 +2,7 @@
 do $$
 begin
     if exists (select from app.payments) then
-        raise exception 'There are payments: go back to a backup instead.';
+        raise exception 'There are payments: go back to a backup instead';
     end if;
 end
 $$;

@@ -1,7 +1,7 @@
 -- payments: receipts, numbered and printed, and Stripe's statement against the ledger (LB1).
 begin;
 \ir helpers.psql
-select plan(61);
+select plan(62);
 
 select count(tests.create_person(p)) from unnest(array['reader', 'friend', 'operator']) as p;
 select tests.make_package('Round', 100, 0, 1000);
@@ -209,6 +209,8 @@ select tests.import('txn_24 adjustment 1000 0 dp_open');
 select is(
     (select detail from app.reconcile() where stripe_id = 'ch_foreign'), 'txn_20 of 2023-11-14 22:13 is not in the ledger', 'and is named');
 select is(tests.unmatched(), array['stripe charge 5', 'stripe charge 500', 'stripe refund -333'], 'until it comes');
+select tests.import('txn_30 charge 77 0 ch_new');
+select tests.tamper($$ update app.stripe_balance_transactions set created_at = '2100-01-01' where id = 'txn_30' $$);
 select authenticate_as_service('operator');
 select is(
     refusal($$ select api.explain_stripe_line('txn_nobody', 'who knows') $$),
@@ -217,6 +219,11 @@ select is(
     refusal($$ select api.explain_stripe_line('txn_3', 'who knows') $$),
     'PT409 already_explained: The ledger accounts for this line already.', 'nor one that the ledger knows');
 select matches(refusal($$ select api.explain_stripe_line('txn_20', ' ') $$), '^PT400 text_required: ', 'and never without a reason');
+select is(
+    refusal($$ select api.explain_stripe_line('txn_30', 'who knows') $$),
+    'PT409 line_too_new: What explains this line by itself may still come. Wait until it is a day old. It is of 2100-01-01 00:00 UTC.',
+    'nor one whose event may still come');
+select tests.tamper($$ delete from app.stripe_balance_transactions where id = 'txn_30' $$);
 select api.explain_stripe_line(l, 'another shop') from unnest(array['txn_20', 'txn_5', 'txn_22']) as l;
 select matches(refusal($$ select api.explain_stripe_line('txn_20', 'again') $$), '^PT409 already_explained: ', 'once');
 select is((select count(*) from api.audit_log where action = 'explain_stripe_line'), 3::bigint, 'K10: each is on record');

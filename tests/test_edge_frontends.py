@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.config import EdgeSettings, StripeSettings
+from api.stack.ports import free_port
 from tests.processes import clean_environment
 
 OURS = "https://app.example.com"
@@ -67,13 +68,30 @@ def test_what_no_frontend_calls_is_open_to_none(client: FlaskClient, path: str) 
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+SAID = "edge: JWT_SECRET must be at least 32 characters long"
+WRONG = {"DATABASE_URL": "postgresql://edge@/x", "JWT_SECRET": "short"}
+
+
 def test_a_setting_that_is_wrong_stops_the_start_with_one_line() -> None:
-    started = subprocess.run(
-        [sys.executable, "-c", "import api; api.create_app()"],
-        env=clean_environment() | {"DATABASE_URL": "postgresql://edge@/x", "JWT_SECRET": "short"},
+    started = run(sys.executable, "-c", "import api; api.create_app()")
+    assert started.returncode == 4
+    assert started.stderr == SAID + "\n"
+
+
+def test_gunicorn_does_not_try_again() -> None:
+    options = ["--bind", f"127.0.0.1:{free_port()}", "--no-control-socket", "api:create_app()"]
+    started = run(sys.executable, "-m", "gunicorn", *options)
+    assert started.returncode == 4
+    assert started.stderr.count(SAID) == 1
+    assert "Traceback" not in started.stderr
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=clean_environment() | WRONG,
         check=False,
         capture_output=True,
         text=True,
+        timeout=60,
     )
-    assert started.returncode == 1
-    assert started.stderr == "edge: JWT_SECRET must be at least 32 characters long\n"

@@ -113,8 +113,9 @@ def replay(event_ids: tuple[str, ...]) -> None:
 def explain(line_id: str, reason: str) -> None:
     """Account for a line of Stripe's statement that nothing here caused.
 
-    LINE_ID is what `infinite-pages reconcile` shows (txn_...): the sale of another shop on the same
-    account, say, or money that was settled by hand. It is posted, so that the books agree again.
+    LINE_ID is the txn_... that `infinite-pages reconcile` shows in its last column: the sale of
+    another shop on the same account, say, or money that was settled by hand. It is posted, so that
+    the books agree again. The line must be a day old, for its own event may still come.
 
     \b
     Example:

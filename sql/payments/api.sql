@@ -247,5 +247,5 @@ begin atomic
 end;
 comment on function api.explain_stripe_line(text, text) is $$Account for a line of Stripe's statement that nothing here caused
 
-For the service role only. `line_id` as reconcile() names it (txn_...), `reason` for the audit log. Errors: 400 text_required, 400 text_too_long, 404 stripe_line_not_found, 409 already_explained.$$;
+For the service role only. `line_id` is the txn_... in the detail of reconcile(), a day old at least; `reason` is for the audit log. Errors: 400 text_required, 400 text_too_long, 404 stripe_line_not_found, 409 already_explained, 409 line_too_new.$$;
 grant execute on function api.explain_stripe_line(text, text) to service_role;

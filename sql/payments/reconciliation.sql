@@ -98,6 +98,11 @@ begin
                 where m.source_id = l.source_id and m.cents = l.cents and m.place = l.place))
     then
         perform app.fail(409, 'already_explained', 'The ledger accounts for this line already.');
+    elsif v_line.created_at > now() - interval '1 day' then
+        -- Its event may be on its way, and the money would be there twice.
+        perform app.fail(
+            409, 'line_too_new', 'What explains this line by itself may still come. Wait until it is a day old.',
+            format('It is of %s.', to_char(v_line.created_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')));
     end if;
     if v_line.currency = 'usd' then
         v_transaction_id := app.new_id();
@@ -116,7 +121,7 @@ end;
 $$;
 comment on function app.explain_stripe_line(text, text) is $$Take a line of Stripe's statement into the books that nothing here caused
 
-Another shop on the same account, or money that was settled by hand. Posted against the account other, and on record in the audit log. Errors: 400 text_required, 404 stripe_line_not_found, 409 already_explained.$$;
+Another shop on the same account, or money that was settled by hand. Posted against the account other, and on record in the audit log. Errors: 400 text_required, 404 stripe_line_not_found, 409 already_explained, 409 line_too_new.$$;
 grant execute on function app.explain_stripe_line(text, text) to service_role;
 
 create or replace function app.check_stripe_notes()
