@@ -29,5 +29,5 @@ COPY sql sql
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER pages
 EXPOSE 8000
-CMD ["gunicorn", "--bind=0.0.0.0:8000", "--workers=2", "--threads=8", \
+CMD ["gunicorn", "--bind=0.0.0.0:8000", "--workers=2", "--threads=32", \
      "--worker-tmp-dir=/dev/shm", "--no-control-socket", "api:create_app()"]

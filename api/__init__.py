@@ -1,5 +1,6 @@
 """Infinite Pages: a creator economy in PostgreSQL. This package is its edge and its tools."""
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
         CORS(
             app,
             resources=r"/(credits|payments)/.*",
-            origins=list(settings.return_origins),
+            # As expressions, for the library would take the brackets of an IPv6 address for one.
+            origins=[re.compile(re.escape(each) + r"\Z") for each in settings.return_origins],
             methods=["POST"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Retry-After", "X-Request-Id"],

@@ -50,7 +50,7 @@ TASKS = (
     Task("ledger.fold", 60),
     Task("ledger.seal", 3600),
     Task("app.promote_creators", 3600),
-    Task("app.replay_parked_stripe_events", 30),
+    Task("app.replay_parked_stripe_events", 5),
     Task("app.forget_rate_buckets", 3600),
 )
 

@@ -2,7 +2,7 @@
 -- The questions of Supabase's database linter are among them; each answer is the list of offenders.
 begin;
 \ir catalog.psql
-select plan(53);
+select plan(54);
 
 -- The lists are about something -----------------------------------------------
 select is((select count(*)::integer from our_schemas), 3, 'the three schemas are there');
@@ -317,6 +317,11 @@ select is_empty(
     'nobody from outside calls a handler');
 
 -- Views -----------------------------------------------------------------------
+select is_empty(
+    $$ select r.name from our_relations as r
+       where r.schema_name = 'api' and r.kind = 'v' and pg_relation_is_updatable(r.oid::regclass, true) = 0 $$,
+    'a write to any view is refused for want of the privilege, not as a fault of the server');
+
 select is_empty(
     $$ select r.oid::regclass, r.kind from our_relations as r where r.schema_name = 'api' and r.kind not in ('v', 'c') $$,
     'schema api holds views: no table, foreign table, materialized view or sequence');

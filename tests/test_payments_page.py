@@ -179,7 +179,7 @@ def test_a_newcomer_pays_and_sees_the_credits_arrive(up: RunningUp, page: Page) 
     assert page.driver.title.startswith("Receipt R-")
     for words in ("Starter Pack: 100 credits and 10 on top", "$4.99", "no money was moved"):
         assert words in page.text
-    assert "visa 4242" in page.text
+    assert "visa ending in 4242" in page.text
     page.driver.get(returned)
     page.wait_for("Your credits are here")
     assert complaints(page) == []

@@ -49,6 +49,8 @@ def check_jwt_secret(given: str | None, source: str) -> str | None:
         return None
     if given.startswith("@"):
         raise SettingsError(f"{source} must be the secret itself, not the name of a file")
+    if given.startswith("-----BEGIN"):
+        raise SettingsError(f"{source} is a key in PEM form: give it as a JWK, or a JWK set")
     if given.startswith("{"):
         _check_key_set(given, source)
         return given

@@ -196,7 +196,7 @@ class Stack:
             "CHECKOUT_RETURN_URLS": ",".join(self.settings.return_origins),
         }
         options = ["--bind", f"{LOOPBACK}:{self.settings.edge_port}", "--no-control-socket"]
-        options += ["--workers", "1", "--threads", "8", "--graceful-timeout", "5"]
+        options += ["--workers", "1", "--threads", "32", "--graceful-timeout", "5"]
         command = [sys.executable, "-m", "gunicorn", *options, "api:create_app()"]
         ready_url = f"{self.edge_url}/readyz"
         self._start_child("edge", command, environment, lambda: answers_ok(ready_url))

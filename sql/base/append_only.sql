@@ -12,7 +12,9 @@ begin
     return null;
 end;
 $$;
-comment on function app.refuse_change() is $$Trigger: this table only grows$$;
+comment on function app.refuse_change() is $$Trigger: this table only grows
+
+Also on views that PostgreSQL cannot write through by itself: with it, a write is refused for want of the privilege, as everywhere.$$;
 
 create or replace trigger tg_audit_log__append_only
 before update or delete on app.audit_log

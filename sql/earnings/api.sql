@@ -94,6 +94,9 @@ comment on column api.creator_clawbacks.microdollars is 'Micro-dollars taken bac
 comment on column api.creator_clawbacks.created_at is 'When.';
 comment on column api.creator_clawbacks.reason is 'refund: the sale was taken back. payment: the payment that paid for it is refunded or disputed. release: that came to nothing.';
 grant select on api.creator_clawbacks to authenticated, service_role;
+create or replace trigger tg_creator_clawbacks__read_only
+instead of insert or update or delete on api.creator_clawbacks
+for each row execute function app.refuse_change();
 
 create or replace function api.earnings_summary(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,
@@ -134,6 +137,9 @@ comment on column api.creator_earnings_accumulation.pending_usd is 'Of that, sti
 comment on column api.creator_earnings_accumulation.available_usd is 'Of that, ready to be paid.';
 comment on column api.creator_earnings_accumulation.paid_usd is 'Paid so far.';
 grant select on api.creator_earnings_accumulation to authenticated, service_role;
+create or replace trigger tg_creator_earnings_accumulation__read_only
+instead of insert or update or delete on api.creator_earnings_accumulation
+for each row execute function app.refuse_change();
 
 create or replace view api.profiles with (security_invoker = true) as
 select
@@ -169,6 +175,9 @@ comment on column api.profiles.pending_payout_usd is 'Dollars earned and not pai
 comment on column api.profiles.created_at is 'When the profile was made.';
 comment on column api.profiles.updated_at is 'When it last changed.';
 grant select on api.profiles to authenticated, service_role;
+create or replace trigger tg_profiles__read_only
+instead of insert or update or delete on api.profiles
+for each row execute function app.refuse_change();
 
 create or replace function api.me(
     out id uuid, out handle text, out display_name text, out bio text, out avatar_url text,

@@ -45,6 +45,9 @@ comment on column api.payments.refunded_cents is 'What went back, in cents.';
 comment on column api.payments.dispute_status is 'inquiry, closed, open, lost or won; null without a dispute.';
 comment on column api.payments.receipt_number is 'The receipt''s number, once paid.';
 grant select on api.payments to authenticated, service_role;
+create or replace trigger tg_payments__read_only
+instead of insert or update or delete on api.payments
+for each row execute function app.refuse_change();
 
 create or replace view api.refunds with (security_invoker = true) as
 select
@@ -122,6 +125,9 @@ comment on column api.billing_history.currency is 'ISO code in lower case.';
 comment on column api.billing_history.description is 'In words.';
 comment on column api.billing_history.receipt_number is 'The receipt of a payment.';
 grant select on api.billing_history to authenticated, service_role;
+create or replace trigger tg_billing_history__read_only
+instead of insert or update or delete on api.billing_history
+for each row execute function app.refuse_change();
 
 create or replace view api.receipts with (security_invoker = true) as
 select
@@ -154,6 +160,9 @@ comment on column api.receipts.net_cents is 'What is left, in cents.';
 comment on column api.receipts.refunds is 'Each refund: refunded_at, amount_cents, credits.';
 comment on column api.receipts.is_live is 'False: a test, no money was moved.';
 grant select on api.receipts to authenticated, service_role;
+create or replace trigger tg_receipts__read_only
+instead of insert or update or delete on api.receipts
+for each row execute function app.refuse_change();
 
 create or replace function api.receipt(payment_id uuid)
 returns api.receipts

@@ -390,9 +390,9 @@ begin atomic
                     or p.id = app.uuid_or_null(e.waits_for))
         group by e.waits_for
         order by min(e.received_at)
-        limit 20
+        limit 1
     ) as w;
 end;
 comment on function app.replay_parked_stripe_events() is $$Take up the parked events whose payment is there by now
 
-A payment does this itself; this is for what was missed. The worker calls it. Returns how many there were.$$;
+Of one payment at a time, so that one payer's lock is never held while another's is waited for. A payment does this itself; this is for what was missed. The worker calls it. Returns how many there were.$$;

@@ -23,7 +23,7 @@ begin
         stripe_customer.request_id := app.add_stripe_request(
             v_user_id, 'customer', v_user_id,
             jsonb_strip_nulls(jsonb_build_object(
-                -- Some issuers send an empty one, which Stripe refuses, and then nobody could pay.
+                -- A token may hold anything. Without an address one can pay; with what is none perhaps not.
                 'email', case
                     when app.claims() ->> 'email' ~ '^[^@[:space:]]+@[^@[:space:]]+$'
                         and length(app.claims() ->> 'email') <= 512
