@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 TOOLS := $(VENV)/.installed
 NODE := node_modules/.installed
 
-.PHONY: help up test demo lint bench format requirements clean
+.PHONY: help up test torture demo lint bench format requirements clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ test: $(TOOLS) $(NODE) ## Every test, from nothing: Python on PostgreSQL 18, SQL
 	$(RUN) -m pytest
 	$(RUN) -m tests.tools.pgtap --postgres 18
 	$(RUN) -m tests.tools.pgtap --postgres 16
+
+torture: $(TOOLS) ## Thousands of random stories of payments; INTERLEAVINGS=5000, SEED=n repeats a run
+	INTERLEAVINGS=$(or $(INTERLEAVINGS),5000) $(RUN) -m pytest -q tests/test_payments_property.py
 
 lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL functions
 	$(VENV)/bin/ruff check .
@@ -50,7 +53,7 @@ COMPILE := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-find-links
 
 clean: ## Remove what was installed and built; the data in .local stays
-	rm -rf $(VENV) node_modules build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) node_modules build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(TOOLS): requirements-dev.txt requirements.in pyproject.toml
