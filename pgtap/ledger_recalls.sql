@@ -221,23 +221,6 @@ select is(
     array_fill('PT403 append_only: '::text, array[5]), 'recalls do not vanish, and their lines do not change');
 
 -- What verify sees ----------------------------------------------------------------------------
-create function tests.seen_after(statement text)
-returns text[]
-language plpgsql volatile
-as $$
-declare
-    v_seen text[];
-begin
-    begin
-        perform tests.tamper(seen_after.statement);
-        v_seen := array(select distinct v.check_name || ': ' || v.detail from ledger.verify() as v order by 1);
-        raise exception using errcode = 'UNDO0';
-    exception
-        when sqlstate 'UNDO0' then null;
-    end;
-    return v_seen;
-end;
-$$;
 select tests.paid('open', 10, 500000);
 select tests.sold('open_sale', 6, '{second}');
 select tests.recall('o', 'open', 8);

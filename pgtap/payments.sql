@@ -343,23 +343,6 @@ select is(
     array(select left(refusal(s), 19) from unnest(array[
         'delete from app.payments', 'truncate app.payments cascade', 'truncate app.refunds', 'truncate app.disputes']) as s),
     array_fill('PT403 append_only: '::text, array[4]), 'no payment vanishes');
-create function tests.seen_after(statement text)
-returns text[]
-language plpgsql volatile
-as $$
-declare
-    v_seen text[];
-begin
-    begin
-        perform tests.tamper(seen_after.statement);
-        v_seen := array(select distinct v.check_name || ': ' || v.detail from ledger.verify() as v order by 1);
-        raise exception using errcode = 'UNDO0';
-    exception
-        when sqlstate 'UNDO0' then null;
-    end;
-    return v_seen;
-end;
-$$;
 select is(tests.seen_after(statement), seen, format('K8: verify sees %s', what))
 from (values
     ('another price', $$ update app.payments set amount_cents = 500 where id = payment('paid') $$,

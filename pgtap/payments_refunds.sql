@@ -261,23 +261,6 @@ select tests.sign_out();
 select is(
     array(select left(refusal(s), 19) from unnest(array['delete from app.refunds', 'truncate app.refunds']) as s),
     array_fill('PT403 append_only: '::text, array[2]), 'no refund vanishes');
-create function tests.seen_after(statement text)
-returns text[]
-language plpgsql volatile
-as $$
-declare
-    v_seen text[];
-begin
-    begin
-        perform tests.tamper(seen_after.statement);
-        v_seen := array(select distinct v.check_name || ': ' || v.detail from ledger.verify() as v order by 1);
-        raise exception using errcode = 'UNDO0';
-    exception
-        when sqlstate 'UNDO0' then null;
-    end;
-    return v_seen;
-end;
-$$;
 select is(tests.seen_after(statement), seen, format('K8: verify sees %s', what))
 from (values
     ('a refund of another amount', $$ update app.refunds set amount_cents = 251 where stripe_refund_id = 're_cash1' $$,

@@ -180,23 +180,6 @@ select results_eq(
     'K10: by whom, for whom, how much and why');
 
 -- What verify sees of stories (K8).
-create function tests.seen_after(statement text)
-returns text[]
-language plpgsql volatile
-as $$
-declare
-    v_seen text[];
-begin
-    begin
-        perform tests.tamper(seen_after.statement);
-        v_seen := array(select distinct v.check_name || ': ' || v.detail from ledger.verify() as v);
-        raise exception using errcode = 'UNDO0';
-    exception
-        when sqlstate 'UNDO0' then null;
-    end;
-    return v_seen;
-end;
-$$;
 select is(tests.seen_after(statement), seen, format('K8: verify sees %s', what))
 from (values
     ('what is read and was not bought',
