@@ -28,7 +28,7 @@ from tests.property.world import CHAPTERS, World, open_world
 NewDatabase = Callable[[], str]
 
 USUAL = 500
-STEPS = 25
+STEPS = 18
 # The ledger proves itself by reading everything, so a new one is cheaper than an old one.
 INTERLEAVINGS_IN_ONE_WORLD = 40
 HOW = settings(

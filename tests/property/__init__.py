@@ -1,6 +1,7 @@
 """Random stories of payments, played against the real thing and against a small model of it.
 
-`model` says what has to come out, `stripe_side` what Stripe must hold. `world` is a database, the
-edge, the worker's parts and a sandbox; `driver` lets people and Stripe do things in it and tells
-the model; `machine` chooses what happens next.
+`model` says what has to come out, and `figures` what that is in money. `world` is a database with
+the edge, the worker's parts and a sandbox; `driver` and `inbox` let people, banks and Stripe do
+things in it and tell the model. `actions` are the things that can happen, `machine` lets the dice
+choose among them, and `checks` compares.
 """

@@ -254,7 +254,7 @@ def return_sale(driver: Driver, roll: Roll) -> Happening | None:
 # How often each is chosen among those that are possible.
 ACTIONS: Sequence[tuple[int, Action]] = (
     (2, begin_payment),
-    (2, begin_the_same_payment),
+    (1, begin_the_same_payment),
     (4, pay),
     (3, authenticate),
     (3, bank_settles),

@@ -24,6 +24,7 @@ class Line(stripe.RequestsClient):
     def __init__(self) -> None:
         super().__init__(timeout=(4.0, 20.0))
         self.heard: dict[str, dict[str, Any]] = {}
+        self._made: set[str] = set()
         self._sessions: list[requests.Session] = []
         self._crash: str | None = None
 
@@ -48,7 +49,7 @@ class Line(stripe.RequestsClient):
         if moment == AFTER:
             raise Crash(moment)
         if status == 200:
-            self._remember(json.loads(content))
+            self._remember(method, json.loads(content))
         return content, status, answered
 
     def close(self) -> None:
@@ -63,9 +64,16 @@ class Line(stripe.RequestsClient):
             self._thread_local.session = session
             self._sessions.append(session)
 
-    def _remember(self, answer: dict[str, Any]) -> None:
-        for thing in answer["data"] if answer["object"] == "list" else [answer]:
-            if "id" in thing:
+    def _remember(self, method: str, answer: dict[str, Any]) -> None:
+        """Keep what will be recorded: the answer to a request, else what a search came upon.
+
+        A search may show the object of a request that was answered before, as it is by now.
+        """
+        if method == "post":
+            self._made.add(answer["id"])
+            self.heard[answer["id"]] = answer
+        for thing in answer.get("data", []):
+            if thing["id"] not in self._made:
                 self.heard[thing["id"]] = thing
 
 
