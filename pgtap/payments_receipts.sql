@@ -1,7 +1,7 @@
 -- payments: receipts, numbered and printed, and Stripe's statement against the ledger (LB1).
 begin;
 \ir helpers.psql
-select plan(62);
+select plan(63);
 
 select count(tests.create_person(p)) from unnest(array['reader', 'friend', 'operator']) as p;
 select tests.make_package('Round', 100, 0, 1000);
@@ -81,6 +81,11 @@ select is(
     refusal($$ select * from api.receipt(tests.payment('first')) $$),
     'PT404 receipt_not_found: There is no such receipt. Only a payment that succeeded has one.', 'not for anybody else');
 select matches(refusal('select * from api.receipt(null)'), '^PT404 receipt_not_found: ', 'nor for nothing');
+select tests.sign_in('authenticated', jsonb_build_object('sub', gen_random_uuid(), 'role', 'authenticated'));
+select matches(
+    refusal($$ select * from api.receipt(tests.payment('first')) $$), '^PT404 receipt_not_found: ',
+    'nor for somebody who never paid for anything');
+select authenticate_as('friend');
 select is(
     array(select refusal(format('select * from api.receipt(%L)', p.id)) from api.payments as p where p.status = 'pending'),
     '{"PT404 receipt_not_found: There is no such receipt. Only a payment that succeeded has one."}', 'nor for what is not paid');

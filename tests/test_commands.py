@@ -195,16 +195,6 @@ def test_an_unknown_event_is_not_replayed(stack: Stack) -> None:
     assert "There is no such event" in refused.stderr
 
 
-def test_an_empty_account_is_reconciled(stack: Stack) -> None:
-    environment = {
-        "STATE_DIR": str(stack.folder),
-        "STRIPE_SANDBOX_PORT": str(stack.settings.sandbox_port),
-    }
-    said = run_command("reconcile", environment=environment)
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "reconciled: every line has its counterpart" in said.stdout
-
-
 def test_install_sql_is_one_transaction(tmp_path: Path) -> None:
     printed = run_command("install-sql")
     assert printed.returncode == 0

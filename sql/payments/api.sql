@@ -169,9 +169,7 @@ returns api.receipts
 language sql stable
 set search_path = ''
 begin atomic
-    select r
-    from api.receipts as r
-    where r.payment_id = (select app.require_receipt(receipt.payment_id));
+    select row(r.*)::api.receipts from app.receipt(receipt.payment_id) as r;
 end;
 comment on function api.receipt(uuid) is $$One receipt, as data or as a page
 

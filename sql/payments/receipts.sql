@@ -66,31 +66,31 @@ where p.status = 'succeeded';
 comment on view app.receipts is 'A receipt for every payment that succeeded, with what was refunded of it.';
 grant select on app.receipts to authenticated, service_role;
 
-create or replace function app.require_receipt(payment_id uuid)
-returns uuid
+create or replace function app.receipt(payment_id uuid)
+returns app.receipts
 language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
     v_is_operator constant boolean := coalesce(app.claims() ->> 'role' = 'service_role', false);
+    v_receipt app.receipts;
 begin
     if not v_is_operator then
         perform app.require_claimed_user();
     end if;
-    if not exists (
-        select from app.payments as p
-        where p.id = require_receipt.payment_id and p.status = 'succeeded'
-            and (v_is_operator or p.user_id = app.current_user_id()))
-    then
+    select r.* into v_receipt
+    from app.receipts as r
+    where r.payment_id = receipt.payment_id and (v_is_operator or r.user_id = app.current_user_id());
+    if not found then
         perform app.fail(404, 'receipt_not_found', 'There is no such receipt.', 'Only a payment that succeeded has one.');
     end if;
-    return require_receipt.payment_id;
+    return v_receipt;
 end;
 $$;
-comment on function app.require_receipt(uuid) is $$The payment, if the caller may see its receipt
+comment on function app.receipt(uuid) is $$One receipt, if the caller may see it
 
 Errors: 401 login_required, 404 receipt_not_found.$$;
-grant execute on function app.require_receipt(uuid) to authenticated, service_role;
+grant execute on function app.receipt(uuid) to authenticated, service_role;
 
 create or replace function app.money_text(cents bigint, currency text)
 returns text
