@@ -109,6 +109,31 @@ comment on function ledger.grant_credits(uuid, bigint, text, bigint, timestamptz
 
 `source` is purchase, bonus, grant or allowance; `paid_microdollars` what was paid for the whole lot. With the reference type payment the lot is known as bought by that payment.$$;
 
+create or replace function ledger.withdraw_from_lot(lot ledger.lots, transaction_id uuid, credits bigint)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+    update ledger.lots as l
+    set remaining = (withdraw_from_lot.lot).remaining - withdraw_from_lot.credits,
+        withdrawn = (withdraw_from_lot.lot).withdrawn + withdraw_from_lot.credits,
+        is_spent = (withdraw_from_lot.lot).remaining = withdraw_from_lot.credits
+    where l.book_id = (withdraw_from_lot.lot).book_id and l.id = (withdraw_from_lot.lot).id;
+    insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
+    values (
+        (withdraw_from_lot.lot).book_id, withdraw_from_lot.transaction_id, (withdraw_from_lot.lot).id,
+        withdraw_from_lot.credits,
+        ledger.portion(
+            (withdraw_from_lot.lot).paid_microdollars,
+            (withdraw_from_lot.lot).credits - (withdraw_from_lot.lot).remaining,
+            withdraw_from_lot.credits, (withdraw_from_lot.lot).credits));
+end;
+$$;
+comment on function ledger.withdraw_from_lot(ledger.lots, uuid, bigint) is $$Take credits out of a lot that are not spent: they lapse or are recalled
+
+The caller holds the wallet's lock and posts the movement.$$;
+
 create or replace function ledger.expire_lots_of(book_id uuid)
 returns bigint
 language plpgsql volatile
@@ -126,13 +151,7 @@ begin
         order by l.id
     loop
         v_transaction_id := app.new_id();
-        update ledger.lots as l
-        set remaining = 0, is_spent = true, withdrawn = v_lot.withdrawn + v_lot.remaining
-        where l.book_id = expire_lots_of.book_id and l.id = v_lot.id;
-        insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
-        values (
-            v_lot.book_id, v_transaction_id, v_lot.id, v_lot.remaining,
-            ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_lot.remaining, v_lot.credits));
+        perform ledger.withdraw_from_lot(v_lot, v_transaction_id, v_lot.remaining);
         perform ledger.post(
             v_lot.book_id, v_transaction_id,
             array[ledger.posting(

@@ -22,15 +22,7 @@ begin
     loop
         exit when v_missing = 0;
         v_credits := least(v_lot.remaining, v_missing);
-        update ledger.lots as l
-        set remaining = v_lot.remaining - v_credits,
-            withdrawn = v_lot.withdrawn + v_credits,
-            is_spent = v_lot.remaining = v_credits
-        where l.book_id = recall_from_wallet.book_id and l.id = v_lot.id;
-        insert into ledger.draws (book_id, transaction_id, lot_id, credits, value_microdollars)
-        values (
-            recall_from_wallet.book_id, recall_from_wallet.recall_id, v_lot.id, v_credits,
-            ledger.portion(v_lot.paid_microdollars, v_lot.credits - v_lot.remaining, v_credits, v_lot.credits));
+        perform ledger.withdraw_from_lot(v_lot, recall_from_wallet.recall_id, v_credits);
         v_missing := v_missing - v_credits;
     end loop;
     return recall_from_wallet.credits - v_missing;
@@ -122,7 +114,7 @@ begin
             recall.reference_type, recall.reference_id);
     end if;
     -- The lines of this recall count as taken already.
-    for v_sale in select r.spend, r.credits from ledger.recalled_sales(recall.book_id, v_id) as r loop
+    for v_sale in select r.spend from ledger.recalled_sales(recall.book_id, v_id) as r loop
         v_postings := v_postings || ledger.clawbacks(
             recall.book_id, (v_sale.spend).transaction_id, 'freeze',
             ledger.taken_credits(recall.book_id, (v_sale.spend).transaction_id, (v_sale.spend).id),

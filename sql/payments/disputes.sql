@@ -41,13 +41,10 @@ begin
     if v_intent_id is null then
         return ('ignored', null)::app.stripe_outcome;
     end if;
-    perform app.lock_stripe_object(v_intent_id);
-    v_payment := app.find_payment(v_intent_id, null);
-    if v_payment.status is distinct from 'succeeded' then
+    v_payment := app.lock_paid_payment(apply_stripe_dispute.object);
+    if v_payment.id is null then
         return ('parked', v_intent_id)::app.stripe_outcome;
     end if;
-    perform app.require_currency(v_payment, apply_stripe_dispute.object ->> 'currency');
-    perform ledger.lock_wallet(v_payment.user_id);
     insert into app.disputes (user_id, payment_id, stripe_dispute_id, amount_cents, currency, status, reason)
     values (
         v_payment.user_id, v_payment.id, v_id,

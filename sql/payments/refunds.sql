@@ -204,22 +204,32 @@ comment on function app.post_stripe_money(app.payments, text, text, text, bigint
 
 Returns the transaction.$$;
 
-create or replace function app.require_currency(payment app.payments, currency text)
-returns void
-language plpgsql stable
+create or replace function app.lock_paid_payment(object jsonb)
+returns app.payments
+language plpgsql volatile
 set search_path = ''
 as $$
+declare
+    v_intent_id constant text := lock_paid_payment.object ->> 'payment_intent';
+    v_currency constant text := lock_paid_payment.object ->> 'currency';
+    v_payment app.payments;
 begin
-    if require_currency.currency is distinct from (require_currency.payment).currency then
+    perform app.lock_stripe_object(v_intent_id);
+    v_payment := app.find_payment(v_intent_id, null);
+    if v_payment.status is distinct from 'succeeded' then
+        return null;
+    elsif v_currency is distinct from v_payment.currency then
         perform app.fail(
             422, 'amount_mismatch', 'Stripe speaks of another currency than the payment''s.',
-            format('%s instead of %s', require_currency.currency, (require_currency.payment).currency));
+            format('%s instead of %s', v_currency, v_payment.currency));
     end if;
+    perform ledger.lock_wallet(v_payment.user_id);
+    return v_payment;
 end;
 $$;
-comment on function app.require_currency(app.payments, text) is $$What goes back is of the currency that came
+comment on function app.lock_paid_payment(jsonb) is $$The payment of a refund or dispute of Stripe's, with its payer's lock taken
 
-Errors: 422 amount_mismatch.$$;
+Null while it has not succeeded: then what is about it waits for it. Errors: 422 amount_mismatch.$$;
 
 create or replace function app.find_refund(object jsonb, payment_id uuid)
 returns app.refunds
@@ -256,13 +266,10 @@ begin
     if v_intent_id is null then
         return ('ignored', null)::app.stripe_outcome;
     end if;
-    perform app.lock_stripe_object(v_intent_id);
-    v_payment := app.find_payment(v_intent_id, null);
-    if v_payment.status is distinct from 'succeeded' then
+    v_payment := app.lock_paid_payment(apply_stripe_refund.object);
+    if v_payment.id is null then
         return ('parked', v_intent_id)::app.stripe_outcome;
     end if;
-    perform app.require_currency(v_payment, apply_stripe_refund.object ->> 'currency');
-    perform ledger.lock_wallet(v_payment.user_id);
     v_refund := app.find_refund(apply_stripe_refund.object, v_payment.id);
     if v_refund.id is null then
         -- Made at Stripe itself: it is theirs to decide, and ours to follow.
