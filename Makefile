@@ -29,7 +29,7 @@ test: $(TOOLS) $(NODE) ## Every test, from nothing: Python on PostgreSQL 18, SQL
 	$(RUN) -m tests.tools.pgtap --postgres 16
 
 torture: $(TOOLS) ## Thousands of random stories of payments; INTERLEAVINGS=5000, SEED=n repeats a run
-	INTERLEAVINGS=$(or $(INTERLEAVINGS),5000) $(RUN) -m pytest -q tests/test_payments_property.py
+	INTERLEAVINGS=$(or $(INTERLEAVINGS),5000) $(RUN) -m pytest -q tests/test_property.py
 
 lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL functions
 	$(VENV)/bin/ruff check .
@@ -38,8 +38,9 @@ lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL function
 	$(RUN) -m tests.tools.lint_sql
 	$(RUN) -m tests.tools.coverage --check
 
-bench: $(TOOLS) ## What a purchase costs, as ratios against baselines of the same run
+bench: $(TOOLS) ## What a purchase and a month of payouts cost, as ratios within the same run
 	$(RUN) -m bench.purchase
+	$(RUN) -m bench.payouts
 
 format: $(TOOLS) ## Put the Python in the house style
 	$(VENV)/bin/ruff check --fix-only .

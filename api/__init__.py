@@ -36,7 +36,7 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
     if settings.return_origins:  # frontends of ours: their pages may call from the browser
         CORS(
             app,
-            resources=r"/(credits|payments)/.*",
+            resources=r"/((credits|payments)/.*|creators/connect)$",
             # As expressions, for the library would take the brackets of an IPv6 address for one.
             origins=[re.compile(re.escape(each) + r"\Z") for each in settings.return_origins],
             methods=["POST"],

@@ -1,10 +1,11 @@
-"""What has to happen without anybody asking: folds, expiries, seals, partitions, creator tiers.
+"""What has to happen without anybody asking: folds, expiries, seals, tiers, closing the month.
 
 The work itself is in the database; here is only the clock. Each task takes a lock of its own for
 its transaction, so any number of workers may run: one does the task, the others pass.
 
 What has to do with Stripe keeps timetables of its own, each in a thread with a connection of its
-own, so that a Stripe that is slow or away never delays the ledger.
+own, so that a Stripe that is slow or away never delays the ledger. So does the mail of notices, and
+so does the closing of a month, which takes as long as there are creators.
 """
 
 import logging
@@ -21,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from api.config import StripeSettings
+    from api.config import SmtpSettings, StripeSettings
 
 Report = Callable[[str], None]
 Work = Callable[[psycopg.Connection[Any]], object]
@@ -67,19 +68,34 @@ def run(
     once: bool = False,
     report: Report = print,
     stripe: "StripeSettings | None" = None,
+    smtp: "SmtpSettings | None" = None,
 ) -> None:
     """Do every task when it is due until SIGTERM or Ctrl-C; with `once`, each one time.
 
-    Without `stripe` Stripe is left alone.
+    Without `stripe` Stripe is left alone; without `smtp` no notice goes out by mail.
     """
+
+    def timetables(stop: threading.Event) -> list[Sequence[Task]]:
+        return [
+            *_payout_timetables(stop),
+            *_stripe_timetables(stripe, stop),
+            *_notice_timetables(smtp, stop),
+        ]
+
     if once:
         tasks = [*TASKS]
-        for timetable in _stripe_timetables(stripe, threading.Event()):
+        for timetable in timetables(threading.Event()):
             tasks += timetable
         _run_once(url, tasks, report)
         return
-    with _stop_signals() as stop, _beside(stop, url, _stripe_timetables(stripe, stop)):
+    with _stop_signals() as stop, _beside(stop, url, timetables(stop)):
         run_until(stop, url, report)
+
+
+def _payout_timetables(stop: threading.Event) -> list[Sequence[Task]]:
+    from api.payouts import payout_timetables
+
+    return payout_timetables(stop)
 
 
 def _stripe_timetables(
@@ -90,6 +106,14 @@ def _stripe_timetables(
     from api.stripe.tasks import stripe_timetables
 
     return stripe_timetables(stripe, stop)
+
+
+def _notice_timetables(smtp: "SmtpSettings | None", stop: threading.Event) -> list[Sequence[Task]]:
+    if smtp is None:
+        return []
+    from api.notices.tasks import notice_timetables
+
+    return notice_timetables(smtp, stop)
 
 
 @contextmanager

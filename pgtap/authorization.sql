@@ -2,7 +2,7 @@
 -- here fails, and so does a line without an object.
 begin;
 \ir helpers.psql
-select plan(33);
+select plan(41);
 
 create function tests.outcome(source text)
 returns text
@@ -63,9 +63,26 @@ select app.import_stripe_balance_transactions(jsonb_build_array(jsonb_build_obje
     'id', 'txn_1', 'type', 'charge', 'amount', 499, 'fee', 44, 'net', 455, 'currency', 'usd',
     'source', tests.stripe_id('ch', tests.payment('paid')), 'created', 1790000000)));
 
+-- Owed money: to the creator and the neighbour, each with a payout that failed in a batch, one that was paid and partly taken
+-- back, one that waits and one that is held. In another month nobody was paid.
+select tests.connect(h), tests.claim(h), app.pause_payouts(false), app.adjust_earnings(tests.user_id(h), 100000000, 'a test', null)
+from unnest(array['creator', 'neighbour']) as h;
+select tests.sign_out();
+select app.run_monthly_payouts((now() - interval '1 month')::date);
+select
+    tests.note(p.handle || 'failed', o.id::text), tests.begin_transfer(p.handle || 'failed'),
+    tests.fail_transfer(p.handle || 'failed', 'a_test')
+from app.payouts as o inner join app.profiles as p on p.id = o.creator_id;
+select tests.pay_out(h || 'paid', h, 20), tests.ask_payout(h || 'pending', h, 20), tests.ask_payout(h || 'held', h, 20)
+from unnest(array['creator', 'neighbour']) as h;
+select tests.deliver('transfer.reversed', tests.reversed(h || 'paid', '{500}')), app.hold_payout(tests.payout(h || 'held'), 'a test')
+from unnest(array['creator', 'neighbour']) as h;
+update app.economy set minimum_payout_cents = 100000;
+select app.run_monthly_payouts((now() - interval '2 months')::date);
+update app.economy set minimum_payout_cents = 1000;
+
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 select tests.tamper($$ insert into ledger.seals values (1, 0, 1, 1, '\x00', '\x00') $$);
-
 -- What each caller gets: a number of rows (0: no answer), - without the privilege, or the status of a refusal.
 -- `nameless` has a token without a subject.
 create temp table expected (
@@ -73,7 +90,7 @@ create temp table expected (
     anon text, nameless text, stranger text, reader text, creator text, cowriter text, service text);
 grant select on expected to public;
 insert into expected values
-('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '1'),
+('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '9'),
 ('billing_history', 'api.billing_history', '-', '0', '0', '4', '0', '0', '7'),
 ('chapters', 'api.chapters', '4', '4', '4', '7', '9', '6', '9'),
 ('creator_clawbacks', 'api.creator_clawbacks', '-', '0', '0', '0', '1', '1', '0'),
@@ -85,7 +102,16 @@ insert into expected values
 ('credit_transactions', 'api.credit_transactions', '-', '0', '0', '11', '0', '0', '0'),
 ('disputes', 'api.disputes', '-', '0', '0', '1', '0', '0', '2'),
 ('economy', 'api.economy', '1', '1', '1', '1', '1', '1', '1'),
+('individual_payouts', 'api.individual_payouts', '-', '0', '0', '0', '1', '0', '2'),
+('monthly_payout_batches', 'api.monthly_payout_batches', '-', '-', '-', '-', '-', '-', '2'),
+('notice_settings', 'api.notice_settings', '-', '0', '1', '1', '1', '1', '-'),
+('notices', 'api.notices', '-', '0', '0', '3', '4', '0', '-'),
 ('payments', 'api.payments', '-', '0', '0', '3', '0', '0', '4'),
+('payout_accounts', 'api.payout_accounts', '-', '-', '-', '-', '-', '-', '2'),
+('payout_reversals', 'api.payout_reversals', '-', '0', '0', '0', '1', '0', '2'),
+('payout_skips', 'api.payout_skips', '-', '0', '0', '0', '1', '2', '4'),
+('payout_statements', 'api.payout_statements', '-', '0', '0', '0', '1', '1', '0'),
+('payouts', 'api.payouts', '-', '0', '0', '0', '4', '0', '8'),
 ('profiles', 'api.profiles', '-', '0', '1', '1', '1', '1', '1'),
 ('receipts', 'api.receipts', '-', '0', '0', '2', '0', '0', '3'),
 ('refunds', 'api.refunds', '-', '0', '0', '1', '0', '0', '2'),
@@ -97,22 +123,45 @@ insert into expected values
 ('story_pricing', 'api.story_pricing', '1', '1', '1', '2', '3', '2', '3'),
 ('story_purchases', 'api.story_purchases', '-', '0', '0', '3', '0', '0', '4'),
 ('stripe_balance_transactions', 'api.stripe_balance_transactions', '-', '-', '-', '-', '-', '-', '1'),
-('stripe_events', 'api.stripe_events', '-', '-', '-', '-', '-', '-', '7'),
-('stripe_requests', 'api.stripe_requests', '-', '-', '-', '-', '-', '-', '6'),
-('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '36'),
+('stripe_events', 'api.stripe_events', '-', '-', '-', '-', '-', '-', '9'),
+('stripe_requests', 'api.stripe_requests', '-', '-', '-', '-', '-', '-', '16'),
+('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '56'),
 
 ('leave_story', $$api.leave_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '422', '1', '404'),
+('adjust_earnings', $$api.adjust_earnings(tests.user_id('creator'), 1, 'a test')$$, '-', '-', '-', '-', '-', '-', '1'),
 ('archive_story', $$api.archive_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '1', '404', '404'),
 ('before_request', 'api.before_request()', '0', '0', '0', '0', '0', '0', '0'),
+('cancel_payout', $$api.cancel_payout(tests.payout('creatorpending'))$$, '-', '401', '404', '404', '1', '404', '404'),
+('cancel_payout', $$api.cancel_payout(tests.payout('neighbourpending'))$$, '-', '401', '404', '404', '404', '404', '404'),
+('cancel_payout', 'api.cancel_payout(null)', '-', '401', '404', '404', '404', '404', '404'),
 ('create_story', $$api.create_story('Mine')$$, '-', '401', '1', '1', '1', '1', '1'),
+('count_unread_notices', 'api.count_unread_notices()', '-', '401', '1', '1', '1', '1', '-'),
 ('credit_balance', 'api.credit_balance()', '-', '401', '1', '1', '1', '1', '1'),
 ('explain_stripe_line', $$api.explain_stripe_line('txn_nobody', 'a test')$$, '-', '-', '-', '-', '-', '-', '404'),
+('end_review', $$api.end_review(tests.user_id('creator'))$$, '-', '-', '-', '-', '-', '-', '0'),
 ('earnings_summary', 'api.earnings_summary()', '-', '401', '1', '1', '1', '1', '1'),
 ('grant_credits', $$api.grant_credits(tests.user_id('stranger'), 5, 'a gift')$$, '-', '-', '-', '-', '-', '-', '1'),
+('hold_payout', $$api.hold_payout(tests.payout('creatorpending'), 'a test')$$, '-', '-', '-', '-', '-', '-', '0'),
+('mark_notices_read', 'api.mark_notices_read()', '-', '401', '1', '1', '1', '1', '-'),
 ('me', 'api.me()', '-', '401', '1', '1', '1', '1', '1'),
 ('package_margins', 'api.package_margins()', '-', '-', '-', '-', '-', '-', '3'),
 ('payment_figures', 'api.payment_figures()', '-', '-', '-', '-', '-', '-', '1'),
 ('payment_figures', 'api.payment_figures(0)', '-', '-', '-', '-', '-', '-', '400'),
+('pause_payouts', 'api.pause_payouts()', '-', '401', '1', '1', '1', '1', '1'),
+('payout_account', 'api.payout_account()', '-', '401', '1', '1', '1', '1', '1'),
+('payout_statement', 'api.payout_statement()', '-', '401', '1', '1', '1', '1', '1'),
+('payout_statement', $$api.payout_statement(null, tests.user_id('creator'))$$, '-', '401', '403', '403', '1', '403', '1'),
+('payout_statement', $$api.payout_statement(null, tests.user_id('nobody'))$$, '-', '401', '403', '403', '403', '403', '404'),
+(
+    'payout_statement_pages',
+    $$(select regexp_matches(api.payout_statement_pages(s)::text, '<html', 'g') from api.payout_statements as s)$$,
+    '-', '0', '0', '0', '1', '1', '0'
+),
+(
+    'payout_statement_tables',
+    $$(select regexp_matches(api.payout_statement_tables(s)::text, 'month,', 'g') from api.payout_statements as s)$$,
+    '-', '0', '0', '0', '1', '1', '0'
+),
 ('publish_story', $$api.publish_story(tests.story_id('Draft'))$$, '-', '401', '404', '404', '1', '404', '404'),
 ('purchase_story', $$api.purchase_story(tests.story_id('On sale'), 'chapter', '{3}')$$, '-', '401', '402', '1', '1', '1', '402'),
 ('purchase_story', $$api.purchase_story(tests.story_id('On sale'), 'chapter', '{5}')$$, '-', '401', '404', '404', '404', '404', '404'),
@@ -137,14 +186,19 @@ insert into expected values
     $$(select regexp_matches(api.receipt_pages(r)::text, '<html', 'g') from api.receipts as r)$$,
     '-', '0', '0', '2', '0', '0', '3'
 ),
-('reconcile', 'api.reconcile()', '-', '-', '-', '-', '-', '-', '6'),
+('reconcile', 'api.reconcile()', '-', '-', '-', '-', '-', '-', '10'),
 (
     'refund_story_purchase',
     $$api.refund_story_purchase(tests.user_id('reader'), tests.noted('purchase')::uuid, 'give it back')$$,
     '-', '-', '-', '-', '-', '-', '1'
 ),
+('release_payout', $$api.release_payout(tests.payout('creatorheld'))$$, '-', '-', '-', '-', '-', '-', '0'),
 ('replay_stripe_event', $$api.replay_stripe_event(tests.noted('event'))$$, '-', '-', '-', '-', '-', '-', '1'),
 ('replay_stripe_event', $$api.replay_stripe_event('evt_nobody')$$, '-', '-', '-', '-', '-', '-', '404'),
+('request_payout', 'api.request_payout()', '-', '401', '403', '403', '1', '403', '403'),
+('retry_payout', $$api.retry_payout(tests.payout('creatorheld'))$$, '-', '-', '-', '-', '-', '-', '409'),
+('review_creator', $$api.review_creator(tests.user_id('creator'), 'a test')$$, '-', '-', '-', '-', '-', '-', '0'),
+('run_monthly_payouts', 'api.run_monthly_payouts(null)', '-', '-', '-', '-', '-', '-', '400'),
 ('save_chapter', $$api.save_chapter(tests.story_id('On sale'), 1, 'Mine now', 'Text')$$, '-', '401', '404', '404', '1', '404', '404'),
 ('search_stories', 'api.search_stories()', '1', '1', '1', '1', '1', '1', '1'),
 (
@@ -154,7 +208,9 @@ insert into expected values
 ),
 ('set_story_pricing', $$api.set_story_pricing(tests.story_id('On sale'), 0)$$, '-', '401', '404', '404', '1', '404', '404'),
 ('solvency', 'api.solvency()', '-', '-', '-', '-', '-', '-', '4'),
+('stop_payout', $$api.stop_payout(tests.payout('creatorheld'), 'a test')$$, '-', '-', '-', '-', '-', '-', '0'),
 ('story_splits', 'api.story_splits()', '-', '401', '0', '0', '5', '4', '0'),
+('update_notice_settings', 'api.update_notice_settings(true)', '-', '401', '1', '1', '1', '1', '-'),
 ('update_profile', $$api.update_profile(handle => 'reader')$$, '-', '401', '409', '1', '409', '409', '409'),
 ('update_story', $$api.update_story(tests.story_id('On sale'), 'Mine now')$$, '-', '401', '404', '404', '1', '404', '404'),
 ('verify', 'api.verify()', '-', '-', '-', '-', '-', '-', '1');
@@ -241,7 +297,8 @@ select set_eq(
         'app.start_payment(uuid,text,text,boolean,text,text,text)', 'app.refund_payment(uuid,bigint,text,text)',
         'app.begin_stripe_request(uuid)', 'app.record_stripe_answer(uuid,jsonb)',
         'app.record_stripe_failure(uuid,text,text,boolean)', 'app.handle_stripe_event(jsonb,text,boolean)',
-        'app.checkout_result(text)', 'app.checkout_receipt(text)'],
+        'app.checkout_result(text)', 'app.checkout_receipt(text)', 'app.connect_account(boolean)', 'app.payout_account_state(text)',
+        'app.record_payout_account(jsonb,boolean,timestamp with time zone)'],
     'the edge may call these');
 set local role edge;
 select throws_ok(statement, '42501', 'permission denied for ' || what, format('the edge is refused: %s', statement))
@@ -251,7 +308,13 @@ from (values
     ('select app.audit(''x'', ''x'')', 'function audit'), ('select app.claim_stripe_requests(1, false)', 'function claim_stripe_requests'),
     ('select app.replay_stripe_event(''x'')', 'function replay_stripe_event'),
     ('select app.apply_stripe_payment_intent(''{}'')', 'function apply_stripe_payment_intent'),
-    ('select app.import_stripe_balance_transactions(''[]'')', 'function import_stripe_balance_transactions')
+    ('select app.import_stripe_balance_transactions(''[]'')', 'function import_stripe_balance_transactions'),
+    ('select * from app.payouts', 'table payouts'), ('update app.payout_accounts set user_id = null', 'table payout_accounts'),
+    ('select app.request_payout(1, null)', 'function request_payout'), ('select app.release_payout(null)', 'function release_payout'),
+    ('select app.run_monthly_payouts(null)', 'function run_monthly_payouts'),
+    ('select app.stale_payout_accounts(false, 1)', 'function stale_payout_accounts'),
+    ('select app.apply_stripe_transfer(''{}'')', 'function apply_stripe_transfer'),
+    ('select app.apply_stripe_account(''{}'')', 'function apply_stripe_account')
 ) as ways (statement, what);
 -- Who calls through it is known by the token, as everywhere.
 select tests.sign_out();
@@ -262,11 +325,11 @@ select throws_ok(
     'Only the operators of this platform may do this.', 'through the edge nobody refunds but operators');
 reset role;
 
--- One thing in api is no view and no function ------------------------------------
+-- Two things in api are no view and no function ------------------------------------
 select set_eq(
     $$ select t.typname::text from pg_type as t
        where t.typnamespace = 'api'::regnamespace and t.typrelid = 0 and t.typelem = 0 $$,
-    array['text/html'], 'the media type of receipts');
+    array['text/html', 'text/csv'], 'the media types of receipts and statements');
 
 -- Should a view forget whose rows it shows, the policies do not ------------------
 select tests.sign_out();
@@ -274,21 +337,32 @@ grant usage on schema ledger, app to anon, authenticated, service_role;
 create temp table behind (source text, anon text, nameless text, stranger text, reader text, creator text, service text);
 grant select on behind to public;
 insert into behind values
-('ledger.accounts', '-', '0', '1', '1', '1', '6'),
-('ledger.transfers', '-', '0', '0', '23', '5', '36'),
+('ledger.accounts', '-', '0', '1', '1', '2', '9'),
+('ledger.transfers', '-', '0', '0', '23', '15', '56'),
 ('ledger.lots', '-', '0', '0', '6', '0', '9'),
 ('app.story_purchases', '-', '0', '0', '3', '0', '4'),
 ('app.story_entitlements', '-', '0', '0', '3', '0', '4'),
 ('app.chapters', '4', '4', '4', '7', '9', '9'),
 ('app.chapter_texts', '-', '-', '-', '-', '-', '-'),
-('app.audit_log', '-', '-', '-', '-', '-', '1'),
+('app.audit_log', '-', '-', '-', '-', '-', '9'),
 ('app.payments', '-', '0', '0', '3', '0', '4'),
 ('app.refunds', '-', '0', '0', '1', '0', '2'),
 ('app.disputes', '-', '0', '0', '1', '0', '2'),
 ('app.receipts', '-', '0', '0', '2', '0', '3'),
+('app.notices', '-', '0', '0', '3', '4', '-'),
+('app.notice_settings', '-', '0', '0', '0', '0', '-'),
+('app.notice_templates', '-', '-', '-', '-', '-', '-'),
+('app.payouts', '-', '0', '0', '0', '4', '8'),
+('app.payout_reversals', '-', '0', '0', '0', '1', '2'),
+('app.payout_skips', '-', '0', '0', '0', '1', '4'),
+('app.monthly_payout_batches', '-', '-', '-', '-', '-', '2'),
+('(select b.total_cents from app.monthly_payout_batches as b)', '-', '-', '-', '-', '-', '2'),
+('(select b.id, b.month, b.currency from app.monthly_payout_batches as b)', '-', '2', '2', '2', '2', '2'),
+('app.payout_accounts', '-', '-', '-', '-', '-', '2'),
+('app.payout_settings', '-', '-', '-', '-', '-', '2'),
 ('app.seller', '1', '1', '1', '1', '1', '1'),
-('app.stripe_events', '-', '-', '-', '-', '-', '7'),
-('app.stripe_requests', '-', '-', '-', '-', '-', '6'),
+('app.stripe_events', '-', '-', '-', '-', '-', '9'),
+('app.stripe_requests', '-', '-', '-', '-', '-', '16'),
 ('app.stripe_balance_transactions', '-', '-', '-', '-', '-', '1'),
 ('app.stripe_customers', '-', '-', '-', '-', '-', '-'),
 ('app.stripe_cursors', '-', '-', '-', '-', '-', '-'),
@@ -296,6 +370,7 @@ insert into behind values
 ('app.operators', '-', '-', '-', '-', '-', '-'),
 ('app.rate_limits', '-', '-', '-', '-', '-', '-'),
 ('app.rate_buckets', '-', '-', '-', '-', '-', '-'),
+('ledger.earning_totals', '-', '-', '-', '-', '-', '-'),
 ('ledger.recalls', '-', '-', '-', '-', '-', '-'),
 ('ledger.recall_lines', '-', '-', '-', '-', '-', '-'),
 ('ledger.requests', '-', '-', '-', '-', '-', '-'),

@@ -82,9 +82,13 @@ select is_empty(
            and c.type_oid in ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype, 'money'::regtype) $$,
     'whatever is kept is whole: no floats, numeric or money');
 
+-- People who ask for money may say dollars. What is kept of it is counted in cents.
 select is_empty(
-    $$ select f.signature from our_functions as f
-       where f.type_oids && array['real'::regtype, 'double precision'::regtype, 'numeric'::regtype, 'money'::regtype]::oid[] $$,
+    $$ select f.signature, v.name
+       from our_functions as f
+       cross join lateral unnest(f.value_names, f.type_oids) as v (name, type_oid)
+       where v.type_oid in ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype, 'money'::regtype)
+           and (v.name, v.type_oid) is distinct from ('amount_usd', 'numeric'::regtype) $$,
     'no function takes or answers a fraction');
 
 -- Policies --------------------------------------------------------------------

@@ -1,7 +1,7 @@
 -- earnings: what creators have, what waits, what can be paid (IP6), and the profile that shows it.
 begin;
 \ir helpers.psql
-select plan(60);
+select plan(64);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'calendar', 'reader', 'stranger', 'operator']) as p;
 select give('reader', 1000, 'purchase', paid_microdollars => 40000000);
@@ -56,9 +56,18 @@ begin
     if v_summary.balance_microdollars <> v_summary.pending_microdollars + v_summary.available_microdollars then
         return 'the balance is not what is pending and what is available';
     end if;
+    if v_summary.total_earned_microdollars
+        <> v_summary.balance_microdollars + v_summary.on_the_way_microdollars + v_summary.paid_microdollars
+    then
+        return 'what was earned is not what is there, on its way and paid';
+    end if;
+    if v_summary.negative_microdollars <> least(v_summary.balance_microdollars, 0) then
+        return 'the debt is not what the balance lacks';
+    end if;
     return format(
-        'pending %s available %s paid %s of %s', v_summary.pending_microdollars, v_summary.available_microdollars,
-        v_summary.paid_microdollars, v_summary.total_earned_microdollars);
+        'pending %s available %s on the way %s paid %s of %s', v_summary.pending_microdollars,
+        v_summary.available_microdollars, v_summary.on_the_way_microdollars, v_summary.paid_microdollars,
+        v_summary.total_earned_microdollars);
 end;
 $$;
 
@@ -66,64 +75,87 @@ $$;
 select authenticate_as('stranger');
 select results_eq(
     'select * from api.earnings_summary()',
-    $$ values (0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 7, 'bronze', '[]'::jsonb, '[]'::jsonb) $$,
+    $$ values (0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 7, 'bronze', '[]'::jsonb, '[]'::jsonb) $$,
     'who sold nothing has nothing, and would wait seven days');
 
 -- The hold --------------------------------------------------------------------
 select tests.sign_out();
 select tests.sell('Story', n) from generate_series(3, 5) as n;
-select is(tests.summary('creator'), 'pending 525000 available 0 paid 0 of 525000', 'new earnings wait');
+select is(tests.summary('creator'), 'pending 525000 available 0 on the way 0 paid 0 of 525000', 'new earnings wait');
 select tests.sold_at('Story', 3, now() - interval '7 days' + interval '1 microsecond');
-select is(tests.summary('creator'), 'pending 525000 available 0 paid 0 of 525000', 'a microsecond before seven days still');
+select is(tests.summary('creator'), 'pending 525000 available 0 on the way 0 paid 0 of 525000', 'a microsecond before seven days still');
 select tests.sold_at('Story', 3, now() - interval '7 days');
-select is(tests.summary('creator'), 'pending 350000 available 175000 paid 0 of 525000', 'after seven days no more');
+select is(tests.summary('creator'), 'pending 350000 available 175000 on the way 0 paid 0 of 525000', 'after seven days no more');
 select tests.sold_at('Story', 3, now() - interval '400 days');
-select is(tests.summary('creator'), 'pending 350000 available 175000 paid 0 of 525000', 'and never again');
-select is(tests.summary('cowriter'), 'pending 0 available 0 paid 0 of 0', 'it is nobody else''s');
+select is(tests.summary('creator'), 'pending 350000 available 175000 on the way 0 paid 0 of 525000', 'and never again');
+select is(tests.summary('cowriter'), 'pending 0 available 0 on the way 0 paid 0 of 0', 'it is nobody else''s');
 
 -- Case 9: debits count at once, against the sale that they take back ----------
 select tests.take_back('Story', 4, 2);
 select is(
-    tests.summary('creator'), 'pending 280000 available 175000 paid 0 of 455000', 'case 9: part of a recent sale: less is pending');
+    tests.summary('creator'), 'pending 280000 available 175000 on the way 0 paid 0 of 455000',
+    'case 9: part of a recent sale: less is pending');
 select tests.take_back('Story', 4);
-select is(tests.summary('creator'), 'pending 175000 available 175000 paid 0 of 350000', 'case 9: the rest of it');
+select is(tests.summary('creator'), 'pending 175000 available 175000 on the way 0 paid 0 of 350000', 'case 9: the rest of it');
 select tests.take_back('Story', 3, 2);
 select is(
-    tests.summary('creator'), 'pending 175000 available 105000 paid 0 of 280000',
+    tests.summary('creator'), 'pending 175000 available 105000 on the way 0 paid 0 of 280000',
     'case 9: part of an old sale: less is available, at once');
 
--- Paid, and taken back afterwards ---------------------------------------------
-insert into ledger.transfers (
-    book_id, transaction_id, debit_owner_id, debit_kind, credit_owner_id, credit_kind, amount, asset, kind)
-values (
-    user_id('creator'), app.new_id(), user_id('creator'), 'earnings', ledger.platform_id(), 'royalties', 105000, 'usd', 'refund');
-select is(tests.summary('creator'), 'pending 175000 available 0 paid 105000 of 280000', 'what left the account otherwise was paid');
+-- On the way, paid, and taken back afterwards ---------------------------------
+update app.economy set minimum_payout_cents = 10;
+insert into app.payout_accounts (user_id, is_live, stripe_account_id, transfers_status, payouts_enabled, read_at)
+values (user_id('creator'), false, 'acct_creator', 'active', true, now());
+select tests.claim('creator');
+select results_eq(
+    'select amount_cents, status, available_microdollars from app.request_payout(null, null)',
+    $$ values (10::bigint, 'pending', 5000::bigint) $$, 'whole cents are paid out, the rest of a cent stays');
+select is(
+    tests.summary('creator'), 'pending 175000 available 5000 on the way 100000 paid 0 of 280000',
+    'what a payout set aside is on its way, and earned as before');
+select authenticate_as('creator');
+select results_eq(
+    'select total_accumulated_usd, balance_usd, on_the_way_usd, paid_usd from api.creator_earnings_accumulation',
+    $$ values (0.280000, 0.180000, 0.100000, 0.000000) $$, 'IP1: in dollars too');
+select is(
+    (select pending_payout_usd from api.profiles), 0.280000, 'until it arrives it counts as not paid');
+select tests.sign_out();
+select app.record_stripe_answer(
+    r.id,
+    r.parameters || '{"object": "transfer", "id": "tr_1", "amount_reversed": 0, "reversals": {"data": []}}')
+from app.stripe_requests as r
+where r.kind = 'transfer';
+select is(
+    tests.summary('creator'), 'pending 175000 available 5000 on the way 0 paid 100000 of 280000', 'and then it is paid');
 select tests.take_back('Story', 3);
 select is(
-    tests.summary('creator'), 'pending 175000 available -105000 paid 105000 of 175000',
+    tests.summary('creator'), 'pending 175000 available -100000 on the way 0 paid 100000 of 175000',
     'case 5: taken back after it was paid, it is owed');
-select is(tests.balance('creator', 'earnings'), 70000::bigint, 'case 5: against what waits');
+select is(tests.balance('creator', 'earnings'), 75000::bigint, 'case 5: against what waits');
 select tests.take_back('Story', 5);
-select is(tests.summary('creator'), 'pending 0 available -105000 paid 105000 of 0', 'case 5: and may leave a debt');
-select is(tests.balance('creator', 'earnings'), -105000::bigint, 'case 5: the balance goes below zero');
+select is(tests.summary('creator'), 'pending 0 available -100000 on the way 0 paid 100000 of 0', 'case 5: and may leave a debt');
+select authenticate_as('creator');
+select is((select negative_microdollars from api.earnings_summary()), -100000::bigint, 'case 5: which is said');
+select tests.sign_out();
 select tests.sell('Story', n) from generate_series(6, 7) as n;
 select tests.sold_at('Story', n, now() - interval '30 days') from generate_series(6, 7) as n;
-select is(tests.summary('creator'), 'pending 0 available 245000 paid 105000 of 350000', 'case 5: which later sales make good');
+select is(tests.summary('creator'), 'pending 0 available 250000 on the way 0 paid 100000 of 350000', 'case 5: which later sales make good');
 
 -- How long, and for whom ------------------------------------------------------
 update app.economy set earnings_hold_days = 0;
 select tests.sell('Story', 8);
-select is(tests.summary('creator'), 'pending 0 available 420000 paid 105000 of 525000', 'without a hold nothing waits');
+select is(tests.summary('creator'), 'pending 0 available 425000 on the way 0 paid 100000 of 525000', 'without a hold nothing waits');
 update app.economy set earnings_hold_days = 365;
 select is(
-    tests.summary('creator'), 'pending 525000 available -105000 paid 105000 of 525000', 'with a hold of a year everything does');
+    tests.summary('creator'), 'pending 525000 available -100000 on the way 0 paid 100000 of 525000',
+    'with a hold of a year everything does');
 update app.economy set earnings_hold_days = 7;
 select tests.sold_at('Story', 6, now() - interval '4 days'), tests.sold_at('Story', 7, now() - interval '6 days');
-select is(tests.summary('creator'), 'pending 525000 available -105000 paid 105000 of 525000', 'bronze waits seven days');
+select is(tests.summary('creator'), 'pending 525000 available -100000 on the way 0 paid 100000 of 525000', 'bronze waits seven days');
 update app.profiles set creator_tier = 'gold' where handle = 'creator';
-select is(tests.summary('creator'), 'pending 350000 available 70000 paid 105000 of 525000', 'gold five');
+select is(tests.summary('creator'), 'pending 350000 available 75000 on the way 0 paid 100000 of 525000', 'gold five');
 update app.profiles set creator_tier = 'platinum' where handle = 'creator';
-select is(tests.summary('creator'), 'pending 175000 available 245000 paid 105000 of 525000', 'platinum three');
+select is(tests.summary('creator'), 'pending 175000 available 250000 on the way 0 paid 100000 of 525000', 'platinum three');
 select authenticate_as('creator');
 select results_eq(
     'select hold_days, creator_tier from api.earnings_summary()', $$ values (3, 'platinum') $$, 'and is told so');
@@ -223,18 +255,18 @@ select is(
     'a clawback names the earning that it takes back');
 select results_eq(
     'select * from api.creator_earnings_accumulation',
-    $$ values (user_id('cowriter'), 0.104989, 0.104989, 0.104989, 0.000000, 0.000000) $$,
+    $$ values (user_id('cowriter'), 0.104989, 0.104989, 0.104989, 0.000000, 0.000000, 0.000000) $$,
     'IP1: the accumulation is the summary in dollars');
 select authenticate_as('creator');
 select results_eq(
     'select total_accumulated_usd, balance_usd, pending_usd + available_usd, paid_usd from api.creator_earnings_accumulation',
-    $$ values (0.735012, 0.630012, 0.630012, 0.105000) $$, 'IP1: with what was paid');
+    $$ values (0.735012, 0.635012, 0.635012, 0.100000) $$, 'IP1: with what was paid');
 
 select results_eq(
     $$ select handle, credits_balance, credits_earned_total, credits_spent_total, is_creator, creator_tier,
            total_earnings_usd, pending_payout_usd
        from api.profiles $$,
-    $$ values ('creator', 0::bigint, 0::bigint, 0::bigint, true, 'gold', 0.735012, 0.630012) $$,
+    $$ values ('creator', 0::bigint, 0::bigint, 0::bigint, true, 'gold', 0.735012, 0.635012) $$,
     'a creator''s profile shows the same');
 select authenticate_as('reader');
 select results_eq(
@@ -262,9 +294,9 @@ select buy_credits('paid', 'payer');
 select tests.note('Frozen_' || n, (tests.buy('payer', tests.story_id('Frozen'), 'chapter', array[n])).purchase_id::text)
 from generate_series(3, 4) as n;
 select tests.sold_at('Frozen', 3, now() - interval '400 days');
-select is(tests.summary('frozen'), 'pending 175000 available 175000 paid 0 of 350000', 'of two sales one still waits');
+select is(tests.summary('frozen'), 'pending 175000 available 175000 on the way 0 paid 0 of 350000', 'of two sales one still waits');
 select tests.dispute('one', 'paid', 499);
-select is(tests.summary('frozen'), 'pending 0 available 0 paid 0 of 0', 'case 5: a dispute takes both, at once');
+select is(tests.summary('frozen'), 'pending 0 available 0 on the way 0 paid 0 of 0', 'case 5: a dispute takes both, at once');
 select authenticate_as('frozen');
 select results_eq(
     $$ select reason, microdollars, usd_equivalent, story_id = tests.story_id('Frozen'),
@@ -278,7 +310,7 @@ select results_eq(
     $$ values ('2', '0', '-175000') $$, 'the story has earned nothing; what an old month earned is missing in this one');
 select sign_out();
 select tests.dispute('one', 'paid', 499, 'won');
-select is(tests.summary('frozen'), 'pending 175000 available 175000 paid 0 of 350000', 'case 5: won, all is as before');
+select is(tests.summary('frozen'), 'pending 175000 available 175000 on the way 0 paid 0 of 350000', 'case 5: won, all is as before');
 select authenticate_as('frozen');
 select results_eq(
     $$ select reason, microdollars, usd_equivalent, story_id = tests.story_id('Frozen'), earning_id
@@ -291,7 +323,7 @@ select results_eq(
     $$ values (0.350000, 0.350000, 0.175000, 0.175000) $$, 'in dollars too');
 select sign_out();
 select tests.repay('one', 'paid', 499);
-select is(tests.summary('frozen'), 'pending 0 available 0 paid 0 of 0', 'case 6: refunded, all is gone');
+select is(tests.summary('frozen'), 'pending 0 available 0 on the way 0 paid 0 of 0', 'case 6: refunded, all is gone');
 select authenticate_as('frozen');
 select results_eq(
     'select count(*), sum(microdollars)::bigint from api.creator_clawbacks', $$ values (6::bigint, 350000::bigint) $$,

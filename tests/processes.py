@@ -32,7 +32,7 @@ def run_command(
 def clean_environment() -> dict[str, str]:
     """The environment without what a developer may have set for a stack of their own."""
     ours = {"DATABASE_URL", "STATE_DIR", "POSTGREST_PORT", "EDGE_PORT", "JWT_SECRET", "EDGE_URL"}
-    ours |= {"CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES"}
+    ours |= {"CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES", "SMTP_URL", "NOTICES_FROM"}
     return {
         name: value
         for name, value in os.environ.items()

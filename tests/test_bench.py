@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,30 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from api.stack.postgres import EmbeddedPostgres
+from bench.database import Database
+from bench.errors import BenchError
+from bench.payouts.batch import Backend, Batch, Memory, Watch, close_in_steps, close_whole
+from bench.payouts.beside import Readers, Round
+from bench.payouts.plan import Plan as PayoutsPlan
+from bench.payouts.plan import Size
+from bench.payouts.results import Closings, Results, judge
+from bench.payouts.world import READINGS as PAYOUT_READINGS
+from bench.payouts.world import Past, build_past, must_agree
 from bench.purchase.arena import Arena, Load, build_world
-from bench.purchase.errors import BenchError
 from bench.purchase.plan import CREDITS, PRICE, Plan, Scenario, Variant
 from bench.purchase.reading import READINGS
-from bench.purchase.server import BenchServer
-from bench.purchase.timing import read_log
+from bench.purchase.timing import Timing, read_log
+from bench.reading import Touched
+from bench.server import BenchServer
 
 PROJECT = Path(__file__).resolve().parents[1]
 TINY = replace(Plan().shrunk(), readers=20, creators=3, star_chapters=4)
 PURCHASES = 5
 EARNED = 4 * 0.05  # seed 000 rounds 70 % of 5 credits to 4, at $0.05
+
+# Who sold less than three chapters of $0.175 is below the minimum.
+MONTH = replace(PayoutsPlan().shrunk(), minimum_cents=50)
+PAID_WORLD = Size(creators=60, earnings=600, evenings=10)
 
 # Every table that a purchase writes, and what is new with every purchase of the same thing.
 WRITTEN = {
@@ -56,7 +69,7 @@ def server(postgres_server: EmbeddedPostgres) -> Iterator[BenchServer]:
 def world(server: BenchServer) -> Iterator[str]:
     build_world(server, "bench_world", TINY)
     yield "bench_world"
-    _drop(server, "bench_world")
+    server.drop_database("bench_world")
 
 
 @pytest.fixture
@@ -67,7 +80,21 @@ def arenas(server: BenchServer, world: str) -> Iterator[dict[Variant, Arena]]:
         server.create_database(name, world)
     yield {variant: Arena(server, name, TINY) for variant, name in names.items()}
     for name in names.values():
-        _drop(server, name)
+        server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def past(server: BenchServer) -> Iterator[Past]:
+    yield build_past(server, "bench_past", PAID_WORLD, MONTH, lambda: None)
+    server.drop_database("bench_past")
+
+
+@pytest.fixture
+def month(server: BenchServer, past: Past) -> Iterator[Database]:
+    """A fresh copy of a world in which nobody was paid yet."""
+    server.create_database("bench_month", "bench_past")
+    yield Database(server, "bench_month")
+    server.drop_database("bench_month")
 
 
 @pytest.mark.parametrize("scenario", Scenario)
@@ -179,6 +206,133 @@ def test_a_quick_run_reports_everything(tmp_path: Path) -> None:
         assert ("met" if aim["is_met"] else "not met") in text
 
 
+@pytest.mark.parametrize(
+    ("close", "steps"), [(close_whole, 1), (lambda month: close_in_steps(month, 7), 9)]
+)
+def test_a_month_is_paid_as_its_movements_say(
+    month: Database, past: Past, close: Callable[[Database], Batch], steps: int
+) -> None:
+    assert past.earnings == PAID_WORLD.earnings
+    assert {"paid", "not_verified", "below_minimum", "negative"} <= past.due.creators.keys()
+    batch = close(month)
+    must_agree(month)
+    assert (batch.creators, batch.steps) == (sum(past.due.creators.values()), steps)
+    assert month.value("select sum(amount_cents) from app.payouts") == past.due.cents > 0
+    assert month.value("select count(*) from app.payouts") == past.due.creators["paid"]
+    assert month.violations() == []
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        "update app.payouts as p set amount_cents = p.amount_cents - 1"
+        " where p.creator_id = bench.creator(0)",
+        "update bench.expected_payouts set outcome = 'paused' where outcome = 'not_verified'",
+        "delete from bench.expected_payouts where creator_id = bench.creator(0)",
+        "insert into bench.expected_payouts values (bench.reader(0), 'paid', 1)",
+    ],
+)
+def test_a_payout_that_the_movements_do_not_say_is_noticed(month: Database, mistake: str) -> None:
+    close_whole(month)
+    month.execute(mistake)
+    with pytest.raises(BenchError, match="are not what the movements say"):
+        must_agree(month)
+
+
+def test_memory_is_what_a_backend_has_of_its_own(month: Database) -> None:
+    with Backend.open(month) as backend:
+        with Watch(backend) as little:
+            backend.connection.execute("select count(*) from ledger.transfers")
+        with Watch(backend) as much:
+            backend.connection.execute(
+                "select cardinality(array_agg(repeat('x', 1000) || n))"
+                " from generate_series(1, 100000) as n"
+            )
+    assert little.memory.peak - little.memory.before < 20
+    assert much.memory.peak - much.memory.before > 90
+
+
+def test_what_grows_too_fast_meets_no_aim(past: Past) -> None:
+    small = _batch(seconds=10, megabytes=10)
+    same = _results(
+        _read(past, buffers=200, milliseconds=100),
+        [small],
+        _batch(seconds=120, megabytes=15),
+        [_round(alone=100, beside=90, running=1.0), _round(alone=100, beside=70, running=0.9)],
+    )
+    assert all(aim.is_met for aim in judge(same))
+    worse = _results(
+        _read(past, buffers=201, milliseconds=101),
+        [small],
+        _batch(seconds=121, megabytes=16),
+        [_round(alone=100, beside=79, running=1.0)],
+    )
+    assert not any(aim.is_met for aim in judge(worse))
+
+
+def test_a_batch_that_was_over_too_soon_says_nothing_of_readers(past: Past) -> None:
+    batch = _batch(seconds=1, megabytes=1)
+    soon = _round(alone=100, beside=100, running=0.5)
+    aims = judge(_results(past, [batch], batch, [_round(100, 100, running=1.0), soon]))
+    assert [aim.name for aim in aims if aim.is_met is None] == [
+        "purchases beside a batch / without"
+    ]
+
+
+def test_a_quick_month_reports_everything(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.payouts", "--quick", "--output", str(tmp_path)],
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "payouts.json").read_text())
+    plan = PayoutsPlan().shrunk()
+    results = found["results"]
+    assert found["quick"] is True
+    assert found["violations"] == []
+    assert results["large"]["earnings"] == plan.earnings
+    assert results["small"]["earnings"] == plan.small.earnings
+    for way in ("whole", "steps"):
+        assert results[way]["large"]["creators"] > 9 * results[way]["small"][0]["creators"]
+        assert results[way]["large"]["memory"]["peak"] > results[way]["large"]["memory"]["before"]
+    assert {size["asked"] for size in results["sizes"]} == set(plan.steps)
+    assert all(each["creators"] > 0 for each in results["readers"]["rounds"])
+    text = (tmp_path / "payouts.txt").read_text()
+    assert "No figure counts" in text
+    for aim in found["aims"]:
+        assert aim["name"] in text
+    for reading in PAYOUT_READINGS:
+        assert reading.name in text
+
+
+@pytest.mark.parametrize("sizes", [(100, 5_000_000), (100_000, 100)])
+def test_a_world_too_small_to_tell_is_refused(sizes: tuple[int, int]) -> None:
+    with pytest.raises(BenchError, match="are too few"):
+        PayoutsPlan().with_sizes(*sizes)
+
+
+def _batch(seconds: float, megabytes: float) -> Batch:
+    return Batch(100, 1, seconds, seconds, Memory(1.0, megabytes))
+
+
+def _round(alone: float, beside: float, running: float) -> Round:
+    before, during = (Timing(1, each, 1.0, 1.0, 1) for each in (alone, beside))
+    return Round(number=1, alone=before, beside=during, creators=1, running=running)
+
+
+def _read(past: Past, buffers: int, milliseconds: float) -> Past:
+    return replace(past, reading={name: Touched(buffers, milliseconds) for name in past.reading})
+
+
+def _results(past: Past, small: list[Batch], large: Batch, rounds: list[Round]) -> Results:
+    closings = Closings(small, large)
+    little = _read(past, buffers=100, milliseconds=1)
+    return Results(little, past, closings, closings, [], Readers(1, rounds))
+
+
 def _rows(arena: Arena, table: str) -> list[dict[str, Any]]:
     """The rows of a table in order, without what is new each time."""
     query = sql.SQL("select * from {} order by {}").format(sql.SQL(table), sql.SQL(WRITTEN[table]))
@@ -192,10 +346,3 @@ def _without_new(row: dict[str, Any]) -> dict[str, Any]:
         for name, value in row.items()
         if name not in NEW_EACH_TIME
     }
-
-
-def _drop(server: BenchServer, database: str) -> None:
-    with psycopg.connect(server.postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("drop database {} with (force)").format(sql.Identifier(database))
-        )

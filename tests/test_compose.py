@@ -22,9 +22,10 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 LASTING = ["database", "postgrest", "edge", "worker", "sandbox"]
 OURS = ["migrate", "edge", "worker", "sandbox"]
 SECRETS = {"POSTGRES_PASSWORD", "AUTHENTICATOR_PASSWORD", "EDGE_PASSWORD", "JWT_SECRET"}
-SECRETS |= {"STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"}
-NOT_NEEDED = {"STRIPE_CONNECT_WEBHOOK_SECRET", "STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE"}
+SECRETS |= {"STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_CONNECT_WEBHOOK_SECRET"}
+NOT_NEEDED = {"STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE"}
 NOT_NEEDED |= {"EDGE_URL", "CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES"}
+NOT_NEEDED |= {"SMTP_URL", "NOTICES_FROM"}
 
 EDGE = {
     "DATABASE_URL": "postgresql://edge@database/x",
@@ -105,8 +106,11 @@ def test_stripe_is_the_same_for_whoever_asks_it() -> None:
     for name in ("edge", "worker", "sandbox"):
         given = SERVICES[name]["environment"]
         assert given["STRIPE_SECRET_KEY"] == SERVICES["edge"]["environment"]["STRIPE_SECRET_KEY"]
-        assert ("STRIPE_WEBHOOK_SECRET" in given) == (name != "worker")
-    assert "--webhook=http://edge:8000/webhooks/stripe" in SERVICES["sandbox"]["command"]
+        for secret in ("STRIPE_WEBHOOK_SECRET", "STRIPE_CONNECT_WEBHOOK_SECRET"):
+            assert (secret in given) == (name != "worker")
+    told = SERVICES["sandbox"]["command"]
+    assert "--webhook=http://edge:8000/webhooks/stripe" in told
+    assert "--connect-webhook=http://edge:8000/webhooks/stripe/connect" in told
 
 
 def test_ports_are_published_on_loopback_only() -> None:

@@ -231,12 +231,11 @@ def test_readers_of_one_creator_while_folds_and_seals_run(market: Market) -> Non
         return call
 
     def watch() -> int:
-        """In every snapshot the stated balance is the sum of the movements."""
+        """In every snapshot the balance, the months and the movements say the same."""
         looks = 0
         with market.connect_as_owner() as connection:
             while not sold_out.is_set():
-                stated, summed = balance_and_sum(connection, market.creator)
-                assert stated == summed
+                assert len(earnings_told(connection, market.creator)) == 1
                 looks += 1
         return looks
 
@@ -348,13 +347,13 @@ def test_a_repeatable_read_sees_one_balance_whatever_is_folded_meanwhile(market:
     with market.connect_as_owner() as accountant:
         accountant.isolation_level = IsolationLevel.REPEATABLE_READ
         with accountant.transaction():
-            assert balance_and_sum(accountant, market.creator) == (EARNED, EARNED)
+            assert earnings_told(accountant, market.creator) == {EARNED}
             market.buyer(readers[1], [3])()
             market.fold()
             market.seal()
-            assert balance_and_sum(accountant, market.creator) == (EARNED, EARNED)
+            assert earnings_told(accountant, market.creator) == {EARNED}
             assert accountant.execute("select * from ledger.verify()").fetchall() == []
-        assert balance_and_sum(accountant, market.creator) == (2 * EARNED, 2 * EARNED)
+        assert earnings_told(accountant, market.creator) == {2 * EARNED}
 
 
 @BOTH_LEVELS
@@ -385,6 +384,71 @@ def test_folds_and_seals_at_once_count_everything_once(
     market.fold()
     assert market.earned() == 8 * EARNED
     assert market.seal() == market.movements()
+
+
+@BOTH_LEVELS
+def test_a_sale_of_the_old_month_that_commits_after_its_payouts_is_paid_by_the_next(
+    market: Market, level: IsolationLevel
+) -> None:
+    buyers = [market.reader(credits=PRICE) for _ in range(3)]
+    market.owner.execute("update app.economy set earnings_hold_days = 0, minimum_payout_cents = 1")
+    market.owner.execute(
+        "insert into app.payout_accounts (user_id, is_live, stripe_account_id, transfers_status, "
+        "payouts_enabled, read_at) values (%s, false, 'acct_1', 'active', true, now())",
+        (market.creator,),
+    )
+    close = "select total_cents from app.run_monthly_payouts(%s, early => true)"
+    this_month = value(market.owner, "select app.month_of(now())")
+    last_month = value(market.owner, "select (%s::date - interval '1 month')::date", this_month)
+    with market.connect_as_owner() as punctual, punctual.transaction():
+        sell_at_the_end_of_last_month(market, punctual, buyers[0])
+    with market.connect_as_owner() as late:
+        late.isolation_level = level
+        with late.transaction():
+            sell_at_the_end_of_last_month(market, late, buyers[1])
+            market.buyer(buyers[2], [3])()
+            market.fold()
+            assert sales_by_month(market) == [1, 1]
+            assert value(market.owner, close, last_month) == 17
+            assert market.violations() == []
+    assert sales_by_month(market) == [2, 1]
+    assert earnings_told(market.owner, market.creator) == {3 * EARNED - 170_000}
+    market.fold()
+    assert sales_by_month(market) == [2, 1]
+    assert earnings_told(market.owner, market.creator) == {3 * EARNED - 170_000}
+    assert value(market.owner, close, last_month) == 17
+    assert value(market.owner, close, this_month) == 35
+    assert earnings_told(market.owner, market.creator) == {5_000}
+
+
+@pytest.mark.parametrize("first", ["fold", "zone"])
+def test_months_that_begin_elsewhere_while_they_are_summed(market: Market, first: str) -> None:
+    statements = {
+        "fold": "select ledger.fold()",
+        "zone": "update app.economy set business_time_zone = 'Pacific/Kiritimati'",
+    }
+    (second,) = statements.keys() - {first}
+    reader = market.reader(credits=PRICE)
+    with market.connect_as_owner() as sale, sale.transaction():
+        sell_at_the_end_of_last_month(market, sale, reader)
+    month = value(market.owner, "select month from ledger.earning_months(%s)", market.creator)
+
+    def call() -> None:
+        with market.connect_as_owner() as connection:
+            connection.execute(statements[second].encode())
+
+    with ThreadPoolExecutor(1) as threads:
+        with market.gate(1, statements[first]):
+            waiting = threads.submit(call)
+        waiting.result()
+    assert earnings_told(market.owner, market.creator) == {EARNED}
+    assert market.violations() == []
+    market.fold()
+    totals = market.owner.execute(
+        "select (month - interval '1 month')::date, movements from ledger.earning_totals"
+    ).fetchall()
+    assert totals == [(month, 1)]
+    assert earnings_told(market.owner, market.creator) == {EARNED}
 
 
 def test_repeatable_read_purchases_of_one_person_fail_rather_than_spend_twice(
@@ -463,13 +527,16 @@ def test_new_splits_during_purchases_pay_each_sale_by_one_of_them(market: Market
     )
 
 
-def balance_and_sum(connection: Connection, creator: UUID) -> tuple[int, int]:
-    """The creator's stated balance, and the sum of the movements in the same snapshot."""
+def earnings_told(connection: Connection, creator: UUID) -> set[int]:
+    """What a creator has, by the balance, by the months and by the movements of one snapshot."""
     row = connection.execute(
         """
         select
             ledger.balance(%(creator)s, 'earnings'),
-            coalesce(sum(case when credit_owner_id = %(creator)s then amount else -amount end), 0)
+            (select sum(m.microdollars) from ledger.earning_months(%(creator)s) as m),
+            sum(
+                case when credit_owner_id = %(creator)s and credit_kind = 'earnings'
+                    then amount else -amount end)
         from ledger.transfers
         where (credit_owner_id = %(creator)s and credit_kind = 'earnings')
             or (debit_owner_id = %(creator)s and debit_kind = 'earnings')
@@ -477,4 +544,25 @@ def balance_and_sum(connection: Connection, creator: UUID) -> tuple[int, int]:
         {"creator": creator},
     ).fetchone()
     assert row is not None
-    return int(row[0]), int(row[1])
+    return {int(each or 0) for each in row}
+
+
+def sales_by_month(market: Market) -> list[int]:
+    """How many sales the creator's months have, the oldest month first."""
+    months = market.owner.execute(
+        "select movements from ledger.earning_months(%s) where kind = 'earning' order by month",
+        (market.creator,),
+    )
+    return [sales for (sales,) in months]
+
+
+def sell_at_the_end_of_last_month(market: Market, connection: Connection, reader: UUID) -> None:
+    """A sale of 23:59:59.9, in the transaction that is open on an owner's connection."""
+    market.purchase(connection, reader, [3])
+    connection.execute("reset role")
+    connection.execute("set local session_replication_role = replica")
+    connection.execute(
+        "update ledger.transfers "
+        "set created_at = app.month_start(app.month_of(now())) - interval '100 milliseconds' "
+        "where position = pg_current_xact_id()::text::bigint"
+    )

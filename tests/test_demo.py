@@ -12,12 +12,15 @@ from psycopg import sql
 
 from api import demo, deploy
 from api.cli import main
-from api.demo import figures
-from api.demo.books import BOOKS
+from api.demo import figures, loading
+from api.demo.books import FIRST_BOOK, SECOND_BOOK, THIRD_BOOK
 from api.stack.errors import StackError
 from api.stack.postgres import EmbeddedPostgres
 from tests.conftest import NewDatabase
 from tests.processes import run_command
+
+BOOKS = (FIRST_BOOK, SECOND_BOOK, THIRD_BOOK)
+FIGURES = 93
 
 
 def contents(url: str) -> dict[str, list[str]]:
@@ -61,7 +64,7 @@ def test_loading_again_changes_nothing(migrated_database: NewDatabase) -> None:
 def test_what_is_loaded(migrated_database: NewDatabase) -> None:
     url = migrated_database()
     story = demo.load(url, print)
-    assert (story.chapter_number, story.title) == (3, BOOKS[0].title)
+    assert (story.chapter_number, story.title) == (3, FIRST_BOOK.title)
     wallets = run(
         url,
         """
@@ -76,6 +79,7 @@ def test_what_is_loaded(migrated_database: NewDatabase) -> None:
         ("admin", 0, True, False),
         ("coauthor", 0, False, True),
         ("creator", 0, False, True),
+        ("latecomer", 0, False, True),
         ("newcomer", 0, False, False),
         ("reader", 110, False, False),
         ("stranger", 30, False, False),
@@ -83,16 +87,19 @@ def test_what_is_loaded(migrated_database: NewDatabase) -> None:
     stories = run(
         url,
         """
-        select s.id = %s, s.title, s.status, s.chapter_count,
+        select s.id = %s, p.handle, s.title, s.status, s.chapter_count,
             array(select a.basis_points from app.story_authors as a
                 where a.story_id = s.id order by a.rank)
-        from app.stories as s order by s.created_at
+        from app.stories as s
+        inner join app.profiles as p on p.id = s.user_id
+        order by s.created_at
         """,
         story.story_id,
     )
     assert stories == [
-        (True, BOOKS[0].title, "published", 7, [10000]),
-        (False, BOOKS[1].title, "published", 3, [6000, 4000]),
+        (True, "creator", FIRST_BOOK.title, "published", 7, [10000]),
+        (False, "creator", SECOND_BOOK.title, "published", 3, [6000, 4000]),
+        (False, "latecomer", THIRD_BOOK.title, "published", 3, [10000]),
     ]
     assert run(url, "select * from ledger.verify()") == []
 
@@ -107,6 +114,24 @@ def test_what_people_did_with_it_is_left_alone(migrated_database: NewDatabase) -
     assert demo.load(url, print).story_id == story.story_id
 
     assert contents(url) == changed
+
+
+def test_an_older_demo_gets_what_is_new(
+    migrated_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = migrated_database()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(loading, "PEOPLE", figures.PEOPLE[:-1])
+        earlier.setattr(loading, "SHELVES", loading.SHELVES[:1])
+        story = demo.load(url, print)
+    said: list[str] = []
+
+    assert demo.load(url, said.append) == story
+
+    assert said == [
+        "latecomer is here, with 0 credits",
+        f"latecomer published {THIRD_BOOK.title!r}, 3 chapters",
+    ]
 
 
 def test_two_loads_at_once_make_one_demo(migrated_database: NewDatabase) -> None:
@@ -139,7 +164,7 @@ def plain_login() -> Iterator[str]:
 
 def test_loading_needs_no_superuser(plain_login: str) -> None:
     deploy.migrate(plain_login)
-    assert demo.load(plain_login, print).title == BOOKS[0].title
+    assert demo.load(plain_login, print).title == FIRST_BOOK.title
 
 
 def test_the_story_is_told_with_its_figures() -> None:
@@ -147,12 +172,28 @@ def test_the_story_is_told_with_its_figures() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stderr == ""
     lines = told.stdout.splitlines()
-    assert len(lines) <= 70
+    assert len(lines) <= 130
     assert max(map(len, lines)) <= 80
-    for figure in ("105 credits", "402 chapter_not_owned", "175,000", "105,000", "$4.99", "-$8.40"):
+    for figure in (
+        "105 credits",
+        "402 chapter_not_owned",
+        "175,000",
+        "105,000",
+        "$4.99",
+        "Edda Vane reads                      Your payout of $10.67 is on its way",
+        "Tomas Abara is skipped for           below_minimum",
+        "Leo Farkas is skipped for            not_verified",
+        "transfers that Stripe has            $10.67",
+        "in her account at Stripe             $10.67",
+        "stays with her earnings              $0.005 (5,000 micro-dollars)",
+        "left to the author, folded           -$6.120 (-6,120,000 micro-dollars)",
+        "lines that only one side has         0",
+        "violations that verify finds         0",
+    ):
         assert figure in told.stdout
     assert "OFF" not in told.stdout
-    assert lines[-1].endswith("figures are right.")
+    assert sum(line.startswith("  ok ") for line in lines) == FIGURES
+    assert lines[-1] == f"All {FIGURES} figures are right."
 
 
 @pytest.mark.parametrize(
@@ -161,6 +202,7 @@ def test_the_story_is_told_with_its_figures() -> None:
         ("update app.economy set story_creator_basis_points = 6999", "OFF  for the chapter"),
         ("update app.story_pricing set price_per_chapter = 6", "expected 5 credits"),
         ("update app.stories set status = 'archived'", "stories answered with 0 rows"),
+        ("update app.economy set minimum_payout_cents = 1068", "OFF  creators who are paid"),
     ],
 )
 def test_a_wrong_figure_fails_the_command(

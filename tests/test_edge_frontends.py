@@ -35,7 +35,9 @@ def client() -> Iterator[FlaskClient]:
     app.extensions["database"].close()
 
 
-@pytest.mark.parametrize("path", ["/credits/purchase", "/credits/checkout", "/payments/1/refund"])
+@pytest.mark.parametrize(
+    "path", ["/credits/purchase", "/credits/checkout", "/payments/1/refund", "/creators/connect"]
+)
 def test_a_frontend_of_ours_may_call(client: FlaskClient, path: str) -> None:
     asked = client.options(path, headers={"Origin": OURS, **PREFLIGHT})
     assert asked.status_code < 300 or path.startswith("/payments")
@@ -62,7 +64,9 @@ def test_others_may_not(client: FlaskClient, origin: str) -> None:
         assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/webhooks/stripe", "/checkout/return", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/webhooks/stripe", "/webhooks/stripe/connect", "/checkout/return", "/healthz"]
+)
 def test_what_no_frontend_calls_is_open_to_none(client: FlaskClient, path: str) -> None:
     answer = client.options(path, headers={"Origin": OURS, **PREFLIGHT})
     assert "Access-Control-Allow-Origin" not in answer.headers

@@ -5,6 +5,7 @@ import click
 from api.cli.database import install_sql, migrate, psql, url
 from api.cli.group import ExpectedErrorsGroup
 from api.cli.ledger import grant, verify
+from api.cli.payouts import payouts
 from api.cli.people import token
 from api.cli.stack import demo, up, worker
 from api.cli.stripe import reconcile, stripe
@@ -24,6 +25,7 @@ def main() -> None:
       infinite-pages grant reader 20     give somebody credits
       infinite-pages verify              prove that the ledger balances
       infinite-pages reconcile           prove that it agrees with Stripe
+      infinite-pages payouts list        see what creators are paid
 
     \b
     Which database:
@@ -37,10 +39,11 @@ def main() -> None:
       AUTHENTICATOR_PASSWORD, EDGE_PASSWORD        for a DATABASE_URL with a password
       STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET     your account; without a key `up` brings a
       STRIPE_SANDBOX_PORT (8001)                   sandbox, which listens here
+      SMTP_URL, NOTICES_FROM                       the mail server of notices, and their sender
     """
 
 
-COMMANDS = (up, migrate, token, url, psql, grant, verify, stripe, reconcile, worker, demo)
+COMMANDS = (up, migrate, token, url, psql, grant, verify, payouts, stripe, reconcile, worker, demo)
 
 for command in (*COMMANDS, install_sql):
     main.add_command(command)

@@ -60,9 +60,10 @@ def up(with_demo: bool | None) -> None:
 def worker(once: bool) -> None:
     """Look after the ledger on a schedule.
 
-    Folds, seals, expires credits and makes partitions ahead. With STRIPE_SECRET_KEY it also sends
-    what Stripe was not asked yet, finds events that never came, and reads Stripe's statement. `up`
-    runs one; several beside each other do no harm.
+    Folds, seals, expires credits, makes partitions ahead, and closes the month when it is due.
+    With STRIPE_SECRET_KEY it also sends what Stripe was not asked yet, payouts included, finds
+    events that never came, and reads Stripe's statement and creators' accounts. With SMTP_URL it
+    sends notices by mail. `up` runs one; several beside each other do no harm.
 
     \b
     Examples:
@@ -78,7 +79,7 @@ def worker(once: bool) -> None:
     set_up_logging()
     if stripe is None:
         click.echo("STRIPE_SECRET_KEY is not set: Stripe is left alone")
-    ledger_worker.run(url, once=once, report=click.echo, stripe=stripe)
+    ledger_worker.run(url, once=once, report=click.echo, stripe=stripe, smtp=settings.smtp)
 
 
 @click.command()
@@ -107,6 +108,7 @@ def demo() -> None:
             stripe_given=None,  # whatever key is set: this is a play
             edge_url_given=None,
             return_origins=(),
+            smtp=None,
         )
         click.echo("starting a throwaway stack")
         with (

@@ -1,30 +1,19 @@
 """Commands about Stripe: what came from it, what it was asked, and whether the books agree."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
 
 import click
 import psycopg
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from api.cli.group import database_message
-from api.cli.target import connect, owner_url, stripe_settings
+from api.cli.show import counting_lines, print_table
+from api.cli.target import connect, connect_in_steps, stripe_settings
 from api.config import Settings
-
-if TYPE_CHECKING:
-    from api.stripe.reading import Progress
+from api.money import dollars
 
 EVENT_STATES = ["applied", "parked", "ignored", "failed"]
-REQUEST_STATES = ["pending", "succeeded", "failed"]
+REQUEST_STATES = ["pending", "succeeded", "failed", "withdrawn"]
 CENT = 10_000  # micro-dollars
-
-PIPE_WIDTH = 200
-AGES = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 
 
 @click.group()
@@ -71,7 +60,7 @@ def events(state: str | None, limit: int) -> None:
     if not rows:
         click.echo("nothing came from Stripe yet" if state is None else f"no event is {state}")
         return
-    _print(["id", "type", "state", "waits for / error", "age"], rows)
+    print_table(["id", "type", "state", "waits for / error", "age"], rows)
 
 
 @stripe.command()
@@ -156,7 +145,7 @@ def requests(state: str | None, limit: int) -> None:
     if not rows:
         click.echo("Stripe was asked nothing yet" if state is None else f"no request is {state}")
         return
-    _print(["id", "kind", "state", "tries", "became / error", "age"], rows)
+    print_table(["id", "kind", "state", "tries", "became / error", "age"], rows)
 
 
 @stripe.command()
@@ -182,7 +171,7 @@ def backfill(since: datetime | None) -> None:
     settings = Settings.from_environment()
     if since is not None:
         since = since.replace(tzinfo=UTC)
-    with _autocommit(settings) as connection, _progress("reading events") as progress:
+    with connect_in_steps(settings) as connection, counting_lines("reading events") as progress:
         account = stripe_settings(settings)
         found = read_events(
             connection,
@@ -211,9 +200,9 @@ def reconcile() -> None:
     from api.stripe.client import make_client
 
     settings = Settings.from_environment()
-    with _autocommit(settings) as connection:
+    with connect_in_steps(settings) as connection:
         client = make_client(stripe_settings(settings))
-        with _progress("reading Stripe's statement") as progress:
+        with counting_lines("reading Stripe's statement") as progress:
             imported = read_statement(connection, client, progress=progress)
         differences = connection.execute(
             "select side, stripe_id, type, amount_cents, detail from app.reconcile()"
@@ -225,70 +214,16 @@ def reconcile() -> None:
     assert row is not None
     ledger_microdollars, on_statement = row
     click.echo(f"new lines of Stripe's statement: {imported}")
-    click.echo(f"Stripe's balance        {_dollars(at_stripe)}")
-    click.echo(f"sum of its statement    {_dollars(on_statement)}")
-    click.echo(f"the ledger's account    {_dollars(ledger_microdollars / CENT)}")
+    click.echo(f"Stripe's balance        {dollars(at_stripe)}")
+    click.echo(f"sum of its statement    {dollars(on_statement)}")
+    click.echo(f"the ledger's account    {dollars(ledger_microdollars / CENT)}")
     agree = ledger_microdollars == at_stripe * CENT == on_statement * CENT
     if differences:
-        _print(
+        print_table(
             ["only on this side", "id", "type", "amount", "what it is"],
-            [
-                (side, id, kind, _dollars(cents), what)
-                for side, id, kind, cents, what in differences
-            ],
+            [(side, id, kind, dollars(cents), what) for side, id, kind, cents, what in differences],
         )
     if not agree or differences:
         click.echo(f"not reconciled: {len(differences)} without a counterpart")
         raise SystemExit(1)
     click.echo("reconciled: every line has its counterpart")
-
-
-@contextmanager
-def _autocommit(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
-    """A connection on which nothing is open while Stripe is asked."""
-    url = owner_url(settings)
-    with psycopg.connect(url, autocommit=True, application_name="infinite-pages") as connection:
-        yield connection
-
-
-@contextmanager
-def _progress(what: str) -> Iterator["Progress"]:
-    """A bar that moves with every page, where somebody is there to see it."""
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} lines"))
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task(what, total=None)
-        yield lambda lines: bar.advance(task, lines)
-
-
-def _print(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table that never cuts an id short; a pipe gets whole lines."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, title in enumerate(titles):
-        table.add_column(title, overflow="fold", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*(_text(value) for value in row))
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(highlight=False, markup=False, width=width).print(table)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, timedelta):
-        return _age(value)
-    return "" if value is None else str(value)
-
-
-def _age(age: timedelta) -> str:
-    for unit, name in AGES:
-        if age >= unit:
-            return f"{age // unit} {name}"
-    return f"{int(age.total_seconds())} s"
-
-
-def _dollars(cents: float) -> str:
-    """An amount in cents, as people write it; below a cent only where there is something."""
-    digits = 2 if cents == int(cents) else 6
-    return f"{'-' if cents < 0 else ''}${abs(cents) / 100:,.{digits}f}"

@@ -34,6 +34,14 @@ def connect(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+@contextmanager
+def connect_in_steps(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """The same without a transaction: for work in many, or while somebody outside is asked."""
+    url = owner_url(settings)
+    with psycopg.connect(url, autocommit=True, application_name="infinite-pages") as connection:
+        yield connection
+
+
 def stripe_settings(settings: Settings) -> StripeSettings:
     """STRIPE_SECRET_KEY where it is set, else the sandbox beside the embedded server.
 

@@ -14,6 +14,7 @@ from api.config.reading import (
     read_database_url,
     read_port,
 )
+from api.config.smtp import SmtpSettings
 from api.config.stripe import StripeSettings
 
 DATABASE_NAME = "infinite_pages"
@@ -25,7 +26,8 @@ class Settings:
     """What the commands and the supervisor need to know.
 
     `database_url` is the owner's URL of somebody's own server; without it an embedded server keeps
-    its data in `state_folder`. Without `stripe_given` a sandbox stands in for Stripe.
+    its data in `state_folder`. Without `stripe_given` a sandbox stands in for Stripe. Without
+    `smtp` nothing stands in for a mail server: notices are shown and not sent.
     """
 
     database_url: str | None = field(repr=False)
@@ -39,6 +41,7 @@ class Settings:
     stripe_given: StripeSettings | None = None
     edge_url_given: str | None = None
     return_origins: tuple[str, ...] = ()
+    smtp: SmtpSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -57,6 +60,7 @@ class Settings:
             stripe_given=stripe,
             edge_url_given=check_origin(edge_url, "EDGE_URL", stripe) if edge_url else None,
             return_origins=read_return_origins(environment, stripe),
+            smtp=SmtpSettings.from_environment(environment),
         )
         settings._refuse_equal_ports()
         return settings

@@ -1,4 +1,4 @@
-"""The demonstration: people, two books with real prose, and a story of sales and payments."""
+"""The demonstration: people, three books with real prose, and a story of what money does here."""
 
 from api.demo.cast import RunningStack
 from api.demo.loading import DemoStory, load

@@ -43,4 +43,4 @@ def read_book(folder: Path) -> Book:
 _HERE = Path(__file__).parent
 FIRST_BOOK = read_book(_HERE / "book")
 SECOND_BOOK = read_book(_HERE / "second")
-BOOKS = (FIRST_BOOK, SECOND_BOOK)
+THIRD_BOOK = read_book(_HERE / "third")

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 Value = TypeVar("Value")
 
-WIDTH = 38
+WIDTH = 36
 
 
 class Checklist:
@@ -66,5 +66,6 @@ def cents(amount: int) -> str:
 
 def money(microdollars: int) -> str:
     """An amount of money, rounded for the eye and exact as the ledger has it."""
-    dollars = Decimal(microdollars).scaleb(-6)
-    return f"${dollars:.3f} ({microdollars:,} micro-dollars)"
+    sign = "-" if microdollars < 0 else ""
+    dollars = Decimal(abs(microdollars)).scaleb(-6)
+    return f"{sign}${dollars:.3f} ({microdollars:,} micro-dollars)"

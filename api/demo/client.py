@@ -1,8 +1,12 @@
-"""A small HTTP client: the API as one person sees it."""
+"""Small HTTP clients: the API as one person sees it, and a browser for pages."""
 
+import html
 import json
+import re
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,14 +25,48 @@ class RefusedError(AnswerError):
         super().__init__(f"{what} was refused: {self.summary}: {body.get('message')}")
 
 
+def _opener() -> urllib.request.OpenerDirector:
+    # A proxy set for the machine has no business on the way to 127.0.0.1.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Browser:
+    """Opens pages, sends forms and goes where it is sent. Answers the heading of what it shows."""
+
+    def __init__(self) -> None:
+        self._opener = _opener()
+
+    def open(self, url: str) -> str:
+        """Look at a page."""
+        return self._heading(url, None)
+
+    def submit(self, url: str, **fields: str) -> str:
+        """Send the form of a page."""
+        return self._heading(url, urlencode(fields).encode())
+
+    def _heading(self, url: str, form: bytes | None) -> str:
+        try:
+            with self._opener.open(url, form, timeout=SECONDS) as answer:
+                page = answer.read().decode()
+        except OSError as error:
+            raise AnswerError(f"a page could not be shown: {error}") from None
+        found = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.DOTALL)
+        return html.unescape(found[1]) if found else "a page without a heading"
+
+
 class RestClient:
     """Calls with somebody's token."""
 
-    def __init__(self, rest_url: str, token: str) -> None:
+    def __init__(
+        self, rest_url: str, token: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._rest_url = rest_url
-        self._token = token
-        # A proxy set for the machine has no business on the way to 127.0.0.1.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            **headers,
+        }
+        self._opener = _opener()
 
     def rows(self, view: str, **filters: str) -> list[dict[str, Any]]:
         """The rows of a view."""
@@ -63,8 +101,7 @@ class RestClient:
         return "not refused"
 
     def _answer(self, what: str, path: str, body: bytes | None) -> Any:
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self._rest_url}/{path}", body, headers)
+        request = urllib.request.Request(f"{self._rest_url}/{path}", body, self._headers)
         try:
             with self._opener.open(request, timeout=SECONDS) as answer:
                 return json.load(answer)

@@ -59,9 +59,15 @@ NEWCOMER = Person(
     display_name="Ines Marlow",
     bio="Has just signed up, with an empty wallet.",
 )
-PEOPLE = (READER, CREATOR, COAUTHOR, STRANGER, ADMIN, NEWCOMER)
+LATECOMER = Person(
+    handle="latecomer",
+    id=UUID("d0000000-0000-4000-8000-000000000007"),
+    display_name="Leo Farkas",
+    bio="Thirty-one years backstage, eleven of them writing. Fills in forms tomorrow.",
+)
+PEOPLE = (READER, CREATOR, COAUTHOR, STRANGER, ADMIN, NEWCOMER, LATECOMER)
 
-# The first chapter that costs something, in both books: two are free.
+# The first chapter that costs something, in every book: two are free.
 CHAPTER_FOR_SALE = 3
 UNPAID = "402 chapter_not_owned"
 
@@ -104,14 +110,53 @@ KEPT_OF_STARTER = 249
 # The stranger has 30 credits and buys 110. Unlocking the book takes the 30 and 20 of the pack.
 UNLOCK_PRICE = 50
 LEFT_AFTER_UNLOCK = 90
-EARNED_AT_THE_END = 2_450_000
+EARNED_WITH_UNLOCK = 2_450_000
 # The dispute takes the pack's 90 from the wallet, and 20 of the 50 from the author's $1.75.
 EARNED_IN_DISPUTE = 1_750_000
 
-# Two charges less 44 cents each, less the refund, less $15 for the dispute.
-AT_STRIPE = -840
+# Two authors set the price of a whole book, with all that is still to come.
+FIRST_BOOK_UNLOCK = 175
+THIRD_BOOK_UNLOCK = 150
+CREATOR_PACK_PRICE = 3999
+READER_PACK_PRICE = 999
+# 2,000 credits less 175, 50 and 150; 143 and 300 less 150; 90 less 50.
+LEFT_TO_NEWCOMER = 1625
+LEFT_TO_READER = 293
+LEFT_TO_STRANGER = 40
+# To $2.45 come 175 credits of the first book and 60 % of 50, twice, of the second.
+EARNED_IN_MONTH = {CREATOR: 10_675_000, COAUTHOR: 1_470_000, LATECOMER: 10_500_000}
+
+IS_SET_UP = "Payouts are set up."
+IS_MISSING = "Something is still missing."
+MISSING_PAPER = "A photo of an identity document."
+UNREADY = "403 payout_account_incomplete"
+
+# $10.675 are $10.67 and half a cent, which stays.
+PAID = 1067
+PAID_MICRODOLLARS = 10_670_000
+LEFT_OVER = 5_000
+CREATORS_PAID = 1
+CREATORS_SKIPPED = 2
+SKIPPED = {COAUTHOR: "below_minimum", LATECOMER: "not_verified"}
+TOLD_PAID = "Your payout of $10.67 is on its way"
+TOLD_MISSING = "$10.50 is waiting for you"
+TOO_LITTLE = "422 below_minimum_payout"
+
+# All sales of the month; the chapter that was given back; the payout.
+STATEMENT = [0, 10_850_000, -175_000, -10_670_000, 5_000]
+# Then 175 credits of the first book are given back too: $6.125 of $0.005.
+TAKEN_BACK = 6_125_000
+EARNED_AT_THE_END = -6_120_000
+REFUNDED_LINE = "Carried Forward: refunded"
+STATEMENT_AT_THE_END = [0, 10_850_000, -6_300_000, -10_670_000, -6_120_000]
+
+# Two charges less 44 cents each, less the refund, less $15 for the dispute: -$8.40. Two charges
+# less $1.46 and 59 cents; less the payout.
+AT_STRIPE = 2886
 
 # Two grants; two sales with an earning each and one with two; a refund with its clawback: 11.
 # A top-up (3) and its refund (3); another top-up (3), a sale with its earning (2), a dispute that
-# opens (3) and is won (3); the fees on Stripe's statement (3).
-MOVEMENTS = 31
+# opens (3) and is won (3); the fees on Stripe's statement (3): 31.
+# Two top-ups (3 each); three sales with an earning (2) and two with two (3); the payout set aside,
+# sent and taken from Stripe (3); a refund with its clawback (2); two fees: 25.
+MOVEMENTS = 56

@@ -13,12 +13,15 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from api.demo.books import BOOKS, FIRST_BOOK, SECOND_BOOK, Book
-from api.demo.figures import CHAPTER_FOR_SALE, CREATOR, PEOPLE, SPLIT, Person
+from api.demo.books import FIRST_BOOK, SECOND_BOOK, THIRD_BOOK, Book
+from api.demo.figures import CHAPTER_FOR_SALE, CREATOR, LATECOMER, PEOPLE, SPLIT, Person
 from api.stack.errors import StackError
 
 Connection = psycopg.Connection[Any]
 Report = Callable[[str], None]
+
+# What each author has published.
+SHELVES = ((CREATOR, (FIRST_BOOK, SECOND_BOOK)), (LATECOMER, (THIRD_BOOK,)))
 
 _LOCK = "select pg_advisory_lock(hashtextextended('infinite pages: demo', 0))"
 _CONFLICT = "PT409"
@@ -41,9 +44,10 @@ def load(url: str, report: Report) -> DemoStory:
             if not _is_here(connection, person):
                 _welcome(connection, person)
                 report(f"{person.handle} is here, with {person.credits} credits")
-        for book in BOOKS[_number_of_stories(connection) :]:
-            _publish(connection, book)
-            report(f"{CREATOR.handle} published {book.title!r}, {len(book.chapters)} chapters")
+        for author, books in SHELVES:
+            for book in books[_number_of_stories(connection, author) :]:
+                _publish(connection, author, book)
+                report(f"{author.handle} published {book.title!r}, {len(book.chapters)} chapters")
         return DemoStory(_first_story(connection), CHAPTER_FOR_SALE, FIRST_BOOK.title)
 
 
@@ -52,10 +56,10 @@ def _is_here(connection: Connection, person: Person) -> bool:
     return bool(_value(connection, query, person.id))
 
 
-def _number_of_stories(connection: Connection) -> int:
-    """How many stories the creator has: the first ones are the books, renamed or not."""
+def _number_of_stories(connection: Connection, author: Person) -> int:
+    """How many stories an author has: the first ones are the books, renamed or not."""
     query = "select count(*) from app.stories where user_id = %s"
-    return int(_value(connection, query, CREATOR.id))
+    return int(_value(connection, query, author.id))
 
 
 def _first_story(connection: Connection) -> UUID:
@@ -89,8 +93,8 @@ def _welcome(connection: Connection, person: Person) -> None:
         ) from None
 
 
-def _publish(connection: Connection, book: Book) -> None:
-    with connection.transaction(), _speaking_as(connection, CREATOR):
+def _publish(connection: Connection, author: Person, book: Book) -> None:
+    with connection.transaction(), _speaking_as(connection, author):
         story_id = _value(
             connection,
             "select api.create_story(%s, %s, %s, %s, %s)",
@@ -108,7 +112,7 @@ def _publish(connection: Connection, book: Book) -> None:
         if book is SECOND_BOOK:
             connection.execute(
                 "select api.set_story_authors(%s, %s, %s)",
-                (story_id, [author.id for author in SPLIT], list(SPLIT.values())),
+                (story_id, [each.id for each in SPLIT], list(SPLIT.values())),
             )
         connection.execute("select api.publish_story(%s)", (story_id,))
 

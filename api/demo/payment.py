@@ -4,13 +4,11 @@ from typing import Any
 
 from api.demo import figures
 from api.demo.books import FIRST_BOOK
-from api.demo.cast import Cast, balance_of
+from api.demo.cast import Cast, balance_of, wait_for
 from api.demo.checklist import Checklist, cents, credits, money
-from api.demo.client import AnswerError, RestClient
-from api.demo.figures import ADMIN, READER, STRANGER, Person
-from api.stack.wait import wait_until
+from api.demo.figures import ADMIN, READER, STRANGER
 
-NEWS_SECONDS = 30.0
+STARTER_PACK = "Starter Pack"
 
 
 def tell_payment(cast: Cast, checklist: Checklist) -> None:
@@ -25,8 +23,6 @@ class _Payment:
         self._cast = cast
         self._step = checklist.step
         self._figure = checklist.figure
-        pack = cast.reader.row("credit_packages", name="eq.Starter Pack")
-        self._package_id, self._price = pack["id"], pack["price_cents"]
 
     def tell(self) -> None:
         payment = self._reader_pays_by_card()
@@ -37,14 +33,15 @@ class _Payment:
 
     def _reader_pays_by_card(self) -> str:
         self._step("She tops up: a Starter Pack, paid with the test card 4242.")
-        payment = self._pay(READER, self._cast.reader)
+        payment = self._cast.pay(READER, self._cast.reader, STARTER_PACK)
+        charged = self._cast.reader.row("payments", id=f"eq.{payment}")["amount_cents"]
         lines = self._cast.reader.rows(
             "credit_transactions", reference_id=f"eq.{payment}", order="id"
         )
         receipt = self._cast.reader.row("receipts", payment_id=f"eq.{payment}")
         bought = [line["amount"] for line in lines]
         left = balance_of(self._cast.reader)
-        self._figure("charged", self._price, figures.STARTER_PRICE, cents)
+        self._figure("charged", charged, figures.STARTER_PRICE, cents)
         self._figure("credits bought, and on top", bought, figures.STARTER_CREDITS, _sum)
         self._figure("in her wallet", left, figures.LEFT_AFTER_TOP_UP, credits)
         self._figure("on her receipt", receipt["net_cents"], figures.STARTER_PRICE, cents)
@@ -67,7 +64,7 @@ class _Payment:
         refund = edge.post(
             f"payments/{payment}/refund", amount_cents=figures.REFUNDED, reason="bought too many"
         )
-        self._await(self._cast.reader, "refunds", refund["refund_id"], "status", "succeeded")
+        wait_for(self._cast.reader, "refunds", refund["refund_id"], "status", "succeeded")
         taken = self._cast.reader.row("refunds", id=f"eq.{refund['refund_id']}")["credits"]
         receipt = self._cast.reader.row("receipts", payment_id=f"eq.{payment}")
         left = balance_of(self._cast.reader)
@@ -78,12 +75,12 @@ class _Payment:
     def _stranger_pays_and_spends(self) -> str:
         self._step(f"{STRANGER.display_name} tops up too, and buys all of {FIRST_BOOK.title!r}.")
         stranger = self._cast.stranger
-        payment = self._pay(STRANGER, stranger)
+        payment = self._cast.pay(STRANGER, stranger, STARTER_PACK)
         book = stranger.row("stories", title=f"eq.{FIRST_BOOK.title}")["id"]
         bought = stranger.call("purchase_story", story_id=book, purchase_type="premium_unlock")
         self._figure("paid", bought["credits_spent"], figures.UNLOCK_PRICE, credits)
         self._figure("left", bought["balance"], figures.LEFT_AFTER_UNLOCK, credits)
-        self._figure("earned by the author", self._earned(), figures.EARNED_AT_THE_END, money)
+        self._figure("earned by the author", self._earned(), figures.EARNED_WITH_UNLOCK, money)
         return payment
 
     def _a_bank_asks(self, payment: str) -> None:
@@ -92,34 +89,16 @@ class _Payment:
         intent = stranger.row("payments", id=f"eq.{payment}")["stripe_payment_intent_id"]
         charge = self._cast.sandbox.get(f"v1/payment_intents/{intent}")["latest_charge"]
         dispute = self._cast.sandbox.post(f"_sandbox/charges/{charge}/dispute")["id"]
-        self._await(stranger, "payments", payment, "dispute_status", "open")
+        wait_for(stranger, "payments", payment, "dispute_status", "open")
         self._figure("in his wallet", balance_of(stranger), 0, credits)
         self._figure("left to the author", self._earned(), figures.EARNED_IN_DISPUTE, money)
 
         self._step("The bank decides for the platform: all of it is back.")
         self._cast.sandbox.post(f"_sandbox/disputes/{dispute}/decide", outcome="won")
-        self._await(stranger, "payments", payment, "dispute_status", "won")
+        wait_for(stranger, "payments", payment, "dispute_status", "won")
         left = balance_of(stranger)
         self._figure("in his wallet", left, figures.LEFT_AFTER_UNLOCK, credits)
-        self._figure("left to the author", self._earned(), figures.EARNED_AT_THE_END, money)
-
-    def _pay(self, person: Person, client: RestClient) -> str:
-        """Begin a payment at the edge, pay it as a browser would, wait for the news of it."""
-        begun = self._cast.at_the_edge(person).post("credits/purchase", package_id=self._package_id)
-        intent = begun["client_secret"].partition("_secret_")[0]
-        self._cast.sandbox.post(
-            f"_sandbox/payment_intents/{intent}/confirm", payment_method="pm_card_visa"
-        )
-        payment: str = begun["payment_id"]
-        self._await(client, "payments", payment, "status", "succeeded")
-        return payment
-
-    def _await(self, client: RestClient, view: str, row_id: str, column: str, value: str) -> None:
-        def has_come() -> bool:
-            return bool(client.row(view, id=f"eq.{row_id}")[column] == value)
-
-        if not wait_until(has_come, seconds=NEWS_SECONDS):
-            raise AnswerError(f"{view} {row_id} did not become {value}")
+        self._figure("left to the author", self._earned(), figures.EARNED_WITH_UNLOCK, money)
 
     def _earned(self) -> int:
         summary: dict[str, Any] = self._cast.creator.call("earnings_summary")

@@ -37,7 +37,7 @@ def build(project: Path) -> str:
         parts += [_section(Path(migration.path), project), FRESH_SESSION + "\n", _entry(migration)]
     parts.append(code.AS_OWNER + "\n")
     parts += [_section(path, project) for path in code.read_order(project / "sql")]
-    parts += [FRESH_SESSION, code.RELOAD, "commit;\n"]
+    parts += [FRESH_SESSION, code.RELOAD, "commit;\n", code.SCHEDULE]
     return "\n".join(parts)
 
 

@@ -6,6 +6,7 @@ transaction of its own, so that nobody waits for it behind the locks of the depl
 
 from pathlib import Path
 
+import psycopg
 from psycopg import Connection
 
 from api.deploy.errors import DeployError
@@ -20,6 +21,19 @@ SETUP = "setup.sql"
 
 # PostgREST then reads the schema again; it hears of it when this transaction commits.
 RELOAD = "notify pgrst, 'reload schema';"
+
+# As the login that deploys and not as the owner: pg_cron runs a job as whoever made it.
+SCHEDULE = """\
+do $$
+begin
+    if exists (select from pg_catalog.pg_extension where extname = 'pg_cron')
+        and to_regprocedure('app.schedule_month_closing()') is not null
+    then
+        perform app.schedule_month_closing();
+    end if;
+end
+$$;
+"""
 
 
 def read_order(folder: Path) -> list[Path]:
@@ -60,6 +74,7 @@ def apply_code(connection: Connection, paths: list[Path], report: Report) -> Non
     for path in paths:
         if path.name == SETUP:
             _set_up(connection, path, report)
+    _schedule(connection, report)
 
 
 def _set_up(connection: Connection, path: Path, report: Report) -> None:
@@ -71,3 +86,13 @@ def _set_up(connection: Connection, path: Path, report: Report) -> None:
         in_one_transaction(connection, work, report)
     except BusyError:
         report(f"{path.parent.name}/{path.name} found its tables busy: the worker will do it")
+
+
+def _schedule(connection: Connection, report: Report) -> None:
+    """A deploy is whole without it: where pg_cron refuses, the worker does what is due."""
+    try:
+        with connection.transaction():
+            connection.execute(SCHEDULE)
+    except psycopg.DatabaseError as error:
+        refusal = str(error).partition("\n")[0]
+        report(f"pg_cron did not take its job ({refusal}): the worker will do it")

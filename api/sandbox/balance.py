@@ -1,9 +1,10 @@
-"""The account's balance: its transactions, and their sum."""
+"""Balances, the platform's and those of its connected accounts: their lines, and their sums."""
 
 from dataclasses import dataclass
 
 from api.sandbox import forms, lists
 from api.sandbox.context import Context
+from api.sandbox.errors import no_such
 from api.sandbox.operations import Operation
 from api.sandbox.store import Body
 
@@ -28,9 +29,14 @@ class Line:
     description: str | None = None
 
 
-def record(context: Context, source: Body, line: Line) -> Body:
-    """Write a line of the account's statement; its money is available at once."""
+def record(context: Context, source: Body, line: Line, account: str | None = None) -> Body:
+    """Write a line of an account's statement; its money is available at once."""
     currency = source["currency"]
+    context.store.query(
+        "insert into balances (account, currency, amount) values (?, ?, ?)"
+        " on conflict do update set amount = amount + excluded.amount",
+        (account or "", currency, line.amount - line.fee),
+    )
     fee_details = [
         {
             "amount": line.fee,
@@ -56,21 +62,27 @@ def record(context: Context, source: Body, line: Line) -> Body:
         source=source["id"],
         status="available",
         type=line.kind,
+        **({} if account is None else {"_account": account}),
     )
 
 
-def totals(context: Context) -> dict[str, int]:
-    """The sum of all lines, by currency."""
+def totals(context: Context, account: str | None = None) -> dict[str, int]:
+    """The sum of all lines of an account, by currency."""
     rows = context.store.query(
-        "select json_extract(body, '$.currency'), sum(json_extract(body, '$.net'))"
-        " from objects where kind = 'balance_transaction' group by 1 order by 1"
+        "select currency, amount from balances where account = ? order by currency",
+        (account or "",),
     )
     return dict(rows) or {"usd": 0}
 
 
+def available(context: Context, currency: str, account: str | None = None) -> int:
+    """What an account can send away in one currency."""
+    return totals(context, account).get(currency, 0)
+
+
 def retrieve(context: Context) -> Body:
     """GET /v1/balance."""
-    sums = totals(context)
+    sums = totals(context, context.account)
     return {
         "object": "balance",
         "available": [
@@ -86,18 +98,27 @@ def retrieve(context: Context) -> Body:
 
 def retrieve_transaction(context: Context) -> Body:
     """GET /v1/balance_transactions/<id>."""
-    return context.named("balance_transaction", "transaction")
+    line = context.named("balance_transaction", "transaction")
+    if line.get("_account") != context.account:
+        raise no_such("balance_transaction", line["id"], "id", 404)
+    return line
 
 
 def list_transactions(context: Context) -> Body:
     """GET /v1/balance_transactions."""
     where = {name: context.parameters.get(name) for name in ("source", "type", "currency")}
-    return lists.page(context, "balance_transaction", "/v1/balance_transactions", where)
+    own = (" and json_extract(body, '$._account') is ?", (context.account,))
+    return lists.page(context, "balance_transaction", "/v1/balance_transactions", where, own)
 
 
 OPERATIONS = (
-    Operation("GET", "/v1/balance", retrieve),
-    Operation("GET", "/v1/balance_transactions/<transaction>", retrieve_transaction),
+    Operation("GET", "/v1/balance", retrieve, speaks_for_accounts=True),
+    Operation(
+        "GET",
+        "/v1/balance_transactions/<transaction>",
+        retrieve_transaction,
+        speaks_for_accounts=True,
+    ),
     Operation(
         "GET",
         "/v1/balance_transactions",
@@ -109,5 +130,6 @@ OPERATIONS = (
             "source": forms.text,
             "type": forms.text,
         },
+        speaks_for_accounts=True,
     ),
 )

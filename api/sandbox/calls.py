@@ -8,7 +8,7 @@ import json
 
 from flask import Response, request
 
-from api.sandbox import errors, forms, idempotency, lists
+from api.sandbox import errors, forms, idempotency, lists, onboarding
 from api.sandbox.context import Context
 from api.sandbox.errors import StripeError
 from api.sandbox.faults import ON_THE_WAY, WHILE_RUNNING, Fault
@@ -40,8 +40,8 @@ class Calls:
             if kind == "error_429":
                 raise errors.too_many_requests()
             require_key(self._sandbox.secret_key)
-            if "Stripe-Account" in request.headers:
-                raise errors.no_account(request.headers["Stripe-Account"])
+            if "Stripe-Account" in request.headers and not operation.speaks_for_accounts:
+                raise errors.not_for_accounts()
             response = self._keyed(operation, path, request_id, is_held=kind == "hold")
         except StripeError as error:
             response = rendered(Reply(error.status, error.body), request_id)
@@ -71,6 +71,9 @@ class Calls:
         with self._sandbox.work(
             request.host_url, path=path, request_id=request_id, idempotency_key=key
         ) as context:
+            context.account = request.headers.get("Stripe-Account")
+            if context.account is not None:
+                onboarding.connected(context, context.account)
             if key is not None:
                 stored = idempotency.earlier(context, key, request.path, raw)
                 if stored is not None:

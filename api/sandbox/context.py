@@ -45,6 +45,7 @@ class Context:
     path: dict[str, str] = field(default_factory=dict)
     request_id: str | None = None
     idempotency_key: str | None = None
+    account: str | None = None  # the connected account that the request speaks for
     is_short_of_funds: bool = False
     has_events: bool = False
     _later: list[Callable[[], object]] = field(default_factory=list)

@@ -9,14 +9,14 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from api.sandbox import checkout, disputes, payments, refunds
+from api.sandbox import balance, checkout, disputes, forms, onboarding, payments, payouts, refunds
 from api.sandbox.calls import json_response
 from api.sandbox.context import Context, visible
 from api.sandbox.errors import StripeError, invalid, no_such, refused
 from api.sandbox.faults import KINDS
 from api.sandbox.operations import Reply
 from api.sandbox.sandbox import Sandbox
-from api.sandbox.store import Body
+from api.sandbox.store import Body, new_id
 from api.sandbox.webhooks import Mode
 
 DEFAULT_DELIVERIES = 100
@@ -43,6 +43,8 @@ def control(sandbox: Sandbox) -> Blueprint:
     _add_webhooks(blueprint, sandbox)
     _add_people(blueprint, sandbox)
     _add_banks(blueprint, sandbox)
+    _add_accounts(blueprint, sandbox)
+    _add_balances(blueprint, sandbox)
 
     @blueprint.post("/clock")
     def clock() -> Response:
@@ -214,6 +216,80 @@ def _add_banks(blueprint: Blueprint, sandbox: Sandbox) -> None:
         )
 
 
+def _add_accounts(blueprint: Blueprint, sandbox: Sandbox) -> None:
+    """What becomes of connected accounts, without the page on which people set them up."""
+
+    def changed(account: str, change: Callable[[Context, Body], Body]) -> Response:
+        return _done(
+            sandbox, lambda context: change(context, onboarding.connected(context, account))
+        )
+
+    @blueprint.post("/accounts/<account>/complete")
+    def complete(account: str) -> Response:
+        """Everything is handed in: {"lacks": [...]} but this, {"verifies": [...]} is looked at."""
+        given = body("lacks", "verifies")
+        lacks, verifies = texts(given, "lacks"), texts(given, "verifies")
+        return changed(
+            account,
+            lambda context, found: onboarding.submit(
+                context, found, lacks=lacks, verifies=verifies
+            ),
+        )
+
+    @blueprint.post("/accounts/<account>/require")
+    def require(account: str) -> Response:
+        """More is asked for: in two weeks, or {"past_due": true} now."""
+        given = body("fields", "past_due")
+        fields = texts(given, "fields")
+        if not fields:
+            raise invalid(f"fields is missing, such as {onboarding.DOCUMENT}.", "fields")
+        is_late = given.get("past_due") is True
+        return changed(
+            account,
+            lambda context, found: onboarding.require(context, found, fields, is_late=is_late),
+        )
+
+    @blueprint.post("/accounts/<account>/disable")
+    def disable(account: str) -> Response:
+        reason = words(body("reason"), "reason") or "under_review"
+        return changed(account, lambda context, found: onboarding.stop(context, found, reason))
+
+    @blueprint.post("/accounts/<account>/deauthorize")
+    def deauthorize(account: str) -> Response:
+        return changed(account, onboarding.deauthorize)
+
+    @blueprint.post("/accounts/<account>/pay_out")
+    def pay_out(account: str) -> Response:
+        amount = whole(body("amount"), "amount")
+        return changed(account, lambda context, found: payouts.pay_out(context, found, amount))
+
+    @blueprint.post("/accounts/<account>/bank_refuses")
+    def bank_refuses(account: str) -> Response:
+        given = body("amount", "failure_code")
+        amount = whole(given, "amount")
+        code = one_of(given, "failure_code", tuple(payouts.FAILURES), "account_closed")
+        return changed(
+            account, lambda context, found: payouts.pay_out(context, found, amount, code)
+        )
+
+
+def _add_balances(blueprint: Blueprint, sandbox: Sandbox) -> None:
+    @blueprint.post("/balance/top_up")
+    def top_up() -> Response:
+        """Money comes from the platform's own bank: {"amount": 100000, "currency": "usd"}."""
+        given = body("amount", "currency")
+        amount = whole(given, "amount")
+        if amount is None:
+            raise invalid("amount is missing.", "amount")
+        currency = forms.currency(given.get("currency", "usd"), "currency")
+
+        def work(context: Context) -> Body:
+            source = {"id": new_id("tu"), "currency": currency}
+            return balance.record(context, source, balance.Line("topup", "topup", amount))
+
+        return _done(sandbox, work)
+
+
 def _done(sandbox: Sandbox, work: Work) -> Response:
     with sandbox.work(request.host_url) as context:
         done = work(context)
@@ -257,6 +333,24 @@ def words(given: dict[str, Any], name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise invalid(f"{name} is a text.", name)
     return value
+
+
+def whole(given: dict[str, Any], name: str) -> int | None:
+    """A whole number from 1, or None."""
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST_NUMBER:
+        raise invalid(f"{name} is a whole number from 1 to {LARGEST_NUMBER}.", name)
+    return value
+
+
+def texts(given: dict[str, Any], name: str) -> list[str]:
+    """A list of texts; without one, an empty list."""
+    value = given.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise invalid(f"{name} is a list of texts.", name)
+    return sorted(set(value))
 
 
 def one_of(given: dict[str, Any], name: str, allowed: tuple[str, ...], default: str | None) -> str:

@@ -59,9 +59,14 @@ def wrong_key(given: str) -> StripeError:
 
 
 def no_account(account: str) -> StripeError:
-    """A call on behalf of a connected account."""
-    message = f"The account '{account}' is not connected to this one."
+    """An account that is unknown, or that is not connected any more: Stripe does not tell which."""
+    message = f"The account '{account}' is not connected to this one, or not any more."
     return StripeError(403, message, code="account_invalid", is_stored=False)
+
+
+def not_for_accounts() -> StripeError:
+    """A call on behalf of a connected account that only the platform can make here."""
+    return invalid("The sandbox does not do this for a connected account (Stripe-Account).")
 
 
 def unknown_url(method: str, path: str) -> StripeError:

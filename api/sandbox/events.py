@@ -2,7 +2,7 @@
 
 from api.sandbox import forms, lists
 from api.sandbox.context import Context
-from api.sandbox.errors import invalid
+from api.sandbox.errors import invalid, no_such
 from api.sandbox.operations import Operation
 from api.sandbox.store import Body
 
@@ -15,14 +15,17 @@ UNDELIVERED = "select 1 from deliveries where event = objects.id and state <> 'd
 
 def retrieve(context: Context) -> Body:
     """GET /v1/events/<id>."""
-    return _with_pending(context, context.named(KIND, "event"))
+    event = context.named(KIND, "event")
+    if event.get("account") != context.account:
+        raise no_such(KIND, event["id"], "id", 404)
+    return _with_pending(context, event)
 
 
 def list_events(context: Context) -> Body:
-    """GET /v1/events."""
+    """GET /v1/events: the platform's own, or those of the account it speaks for."""
     given = context.parameters
-    condition = " and created >= ?"
-    values: list[str | int] = [context.now() - DAYS_KEPT * 24 * 3600]
+    condition = " and created >= ? and json_extract(body, '$.account') is ?"
+    values: list[str | int | None] = [context.now() - DAYS_KEPT * 24 * 3600, context.account]
     types = [each for each in (*given.get("types", []), given.get("type")) if each is not None]
     if len(types) > MOST_TYPES:
         raise invalid(f"types holds at most {MOST_TYPES} names.", "types")
@@ -55,6 +58,7 @@ OPERATIONS = (
             "type": forms.text,
             "types": forms.list_of(forms.text),
         },
+        speaks_for_accounts=True,
     ),
-    Operation("GET", f"{URL}/<event>", retrieve),
+    Operation("GET", f"{URL}/<event>", retrieve, speaks_for_accounts=True),
 )

@@ -9,7 +9,7 @@
 | lost_reply | it is done (and stored), the connection is closed without an answer |
 | hold | it is done, the answer waits for the release |
 | slow | the request waits some seconds before it is looked at |
-| insufficient_balance | the account has no funds for it: a refund becomes pending |
+| insufficient_balance | no funds for it: a refund becomes pending, a transfer is refused |
 """
 
 import fnmatch

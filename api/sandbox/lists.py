@@ -16,11 +16,14 @@ EXPANDABLE = {
     "balance_transaction",
     "charge",
     "customer",
+    "destination",
     "failure_balance_transaction",
     "latest_charge",
     "payment_intent",
     "payment_method",
     "source",
+    "source_transaction",
+    "transfer",
 }
 COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 

@@ -18,10 +18,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Operation:
-    """One request of the API. Every operation also takes `expand`."""
+    """One request of the API. Every operation also takes `expand`.
+
+    `speaks_for_accounts`: whether the header Stripe-Account may name a connected account.
+    """
 
     method: str
     path: str
     run: Callable[[Context], Body | Reply]
     parameters: forms.Schema = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    speaks_for_accounts: bool = False

@@ -51,16 +51,18 @@ def moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def add_headers(response: Response) -> Response:
+    """Nothing is kept, nothing comes from elsewhere, and nobody frames the page."""
+    response.headers.update(HEADERS)
+    return response
+
+
 def pages(sandbox: Sandbox) -> Blueprint:
     """The pages of one sandbox."""
     blueprint = Blueprint("pages", __name__)
     blueprint.add_app_template_filter(spaced)
     blueprint.add_app_template_filter(moment)
-
-    @blueprint.after_request
-    def add_headers(response: Response) -> Response:
-        response.headers.update(HEADERS)
-        return response
+    blueprint.after_request(add_headers)
 
     @blueprint.get("/")
     def dashboard() -> str:
@@ -206,6 +208,11 @@ def _dashboard(context: Context) -> dict[str, Any]:
         "balances": balance.totals(context),
         "payments": [visible(each) for each in context.store.newest("payment_intent", SHOWN)],
         "sessions": context.store.newest(checkout.KIND, SHOWN, status="open"),
+        "accounts": [
+            (account, balance.totals(context, account["id"]))
+            for account in context.store.newest("account", SHOWN)
+        ],
+        "transfers": [visible(each) for each in context.store.newest("transfer", SHOWN)],
         "events": [(event, _delivery(context, event["id"])) for event in events],
     }
 

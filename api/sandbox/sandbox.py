@@ -10,6 +10,7 @@ from api.sandbox import SandboxError
 from api.sandbox.checkout import expire_due
 from api.sandbox.context import Clock, Context
 from api.sandbox.faults import Faults
+from api.sandbox.onboarding import meet_deadlines
 from api.sandbox.store import Store
 from api.sandbox.webhooks import Endpoint, Webhooks
 
@@ -78,3 +79,4 @@ class Sandbox:
         """What happens by itself as time goes by."""
         with self.work("") as context:
             expire_due(context)
+            meet_deadlines(context)

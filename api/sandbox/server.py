@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 logger = logging.getLogger(__name__)
-SESSION = re.compile(r"cs_test_\w+")  # whoever has it may see what became of the payment
+# Whoever has one of these may see what became of a payment, or fill in somebody's account.
+SECRET_PART = re.compile(r"\b(cs_test|alink)_\w+")
 
 
 class Handler(WSGIRequestHandler):
@@ -38,7 +39,7 @@ class Handler(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         # What is only looked at is not worth a line: the worker looks every minute.
         level = logging.DEBUG if self.command == "GET" else logging.INFO
-        path = SESSION.sub("cs_test_...", urlsplit(self.path).path)
+        path = SECRET_PART.sub(r"\1_...", urlsplit(self.path).path)
         logger.log(level, "%s %s %s", self.command, path, code)
 
     def log_error(self, format: str, *args: object) -> None:

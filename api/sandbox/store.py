@@ -22,7 +22,15 @@ LETTERS = string.ascii_letters + string.digits
 FILE = "stripe.sqlite3"
 
 # Filters of the lists that are worth an index.
-INDEXED = ("customer", "payment_intent", "charge", "source", "status")
+INDEXED = (
+    "customer",
+    "payment_intent",
+    "charge",
+    "source",
+    "status",
+    "destination",
+    "transfer_group",
+)
 
 SCHEMA = """
 create table if not exists objects (
@@ -48,7 +56,18 @@ create table if not exists attempts (
     answer text not null
 );
 create index if not exists attempts_delivery on attempts (delivery);
+create table if not exists balances (
+    account text not null, currency text not null, amount integer not null,
+    primary key (account, currency)
+) without rowid;
 create table if not exists settings (name text primary key, value text not null);
+"""
+
+# A file from before there were running balances gets them from its statement.
+FIRST_BALANCES = """
+insert into balances (account, currency, amount)
+select '', json_extract(body, '$.currency'), sum(json_extract(body, '$.net')) from objects
+where kind = 'balance_transaction' and not exists (select 1 from balances) group by 2
 """
 
 
@@ -91,6 +110,7 @@ class Store:
                 f"create index if not exists objects_{name} on objects "
                 f"(kind, json_extract(body, '$.{name}'), sequence)"
             )
+        self._connection.execute(FIRST_BALANCES)
 
     def close(self) -> None:
         """Let go of the file."""

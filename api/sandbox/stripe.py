@@ -10,6 +10,8 @@ from werkzeug.wsgi import ClosingIterator
 
 from api.sandbox import (
     TEMPLATES,
+    account_links,
+    accounts,
     balance,
     charges,
     checkout,
@@ -19,9 +21,12 @@ from api.sandbox import (
     events,
     payment_intents,
     payment_methods,
+    payouts,
     refunds,
+    transfers,
 )
 from api.sandbox.calls import DROPPED, Calls, rendered
+from api.sandbox.connect_pages import connect_pages
 from api.sandbox.control import control
 from api.sandbox.operations import Operation, Reply
 from api.sandbox.pages import pages
@@ -40,6 +45,10 @@ RESOURCES = (
     refunds,
     disputes,
     checkout,
+    accounts,
+    account_links,
+    transfers,
+    payouts,
     events,
     balance,
 )
@@ -83,6 +92,7 @@ def create_sandbox(
             _add(app, calls, operation)
     app.register_blueprint(control(sandbox))
     app.register_blueprint(pages(sandbox))
+    app.register_blueprint(connect_pages(sandbox))
     app.add_url_rule("/readyz", "readyz", lambda: jsonify(status="ready"))
     app.register_error_handler(HTTPException, _http_error)
     app.wsgi_app = DropsConnections(app.wsgi_app)  # type: ignore[method-assign]

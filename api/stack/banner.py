@@ -28,6 +28,7 @@ def banner(stack: Stack) -> str:
         if stack.package is not None:
             blocks += [f"Buy the {stack.package.name} for somebody new:", _top_up(stack)]
             blocks += [_how_to_pay(stack), _see_credits(stack)]
+        blocks += ["Set up payouts for the demo creator, at the `url` it answers:", _connect(stack)]
     else:
         blocks += ["See what there is to call:", f"  curl -sS {stack.rest_url}/"]
     blocks += ["Ctrl-C stops everything; the data stays."]
@@ -81,6 +82,13 @@ def _how_to_pay(stack: Stack) -> str:
             "You come back to a page that shows the credits. The new wallet's statement:"
         )
     return "Open the `url` it answers in a browser and pay there. The new wallet's statement:"
+
+
+def _connect(stack: Stack) -> str:
+    return (
+        f"  curl -sS -X POST {stack.edge_url}/creators/connect \\\n"
+        f"    -H {_authorization('creator')}"
+    )
 
 
 def _see_credits(stack: Stack) -> str:

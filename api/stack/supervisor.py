@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from api import config, demo, deploy, tokens
 from api.config import Settings, StripeSettings
+from api.config.smtp import smtp_environment
 from api.stack import postgrest
 from api.stack.child import Child, exit_reason
 from api.stack.errors import StackError
@@ -205,6 +206,7 @@ class Stack:
         command = [sys.executable, "-m", "api.cli", "worker"]
         environment = {
             **self.stripe.without_webhook_secrets().environment(),
+            **smtp_environment(self.settings.smtp),
             "DATABASE_URL": self.database_url,
         }
         self._start_child("worker", command, environment, lambda: True)

@@ -14,6 +14,7 @@ import stripe
 from psycopg.types.json import Jsonb
 
 from api.logs import redact
+from api.sessions import short_transaction
 from api.stripe.client import pages
 from api.stripe.reading import (
     OVERLAP,
@@ -21,7 +22,6 @@ from api.stripe.reading import (
     cursor,
     move_cursor,
     no_progress,
-    short_transaction,
 )
 
 NAME = "events"

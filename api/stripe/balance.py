@@ -7,6 +7,7 @@ import psycopg
 import stripe
 from psycopg.types.json import Jsonb
 
+from api.sessions import short_transaction
 from api.stripe.client import pages, raw
 from api.stripe.reading import (
     OVERLAP,
@@ -14,7 +15,6 @@ from api.stripe.reading import (
     cursor,
     move_cursor,
     no_progress,
-    short_transaction,
 )
 
 NAME = "balance_transactions"

@@ -62,8 +62,10 @@ def read_payload(largest: int) -> bytes:
     return payload
 
 
-def read_body(known: Collection[str]) -> Body:
+def read_body(known: Collection[str], *, may_be_missing: bool = False) -> Body:
     """The body of this request, if it is an object with only these fields."""
+    if may_be_missing and not request.mimetype and not read_payload(LARGEST_BODY):
+        return Body({})
     if request.mimetype != "application/json":
         raise ApiError(415, "Send the body as application/json.", "unsupported_media_type")
     try:

@@ -14,6 +14,10 @@ READ_SECONDS = 15.0
 RETRIES = 2
 PAGE = 100
 
+# Refusals that pass by themselves: the platform's balance fills up, the object is free again.
+BALANCE_INSUFFICIENT = "balance_insufficient"
+PASSING_CODES = frozenset({BALANCE_INSUFFICIENT, "lock_timeout", "rate_limit"})
+
 # A newer library speaks a newer version of the API: shapes change together with this line.
 STRIPE_VERSION = "2026-10-28.endive"
 
@@ -62,9 +66,16 @@ def is_permanent(error: stripe.StripeError) -> bool:
 
     A key that is wrong or may not do this is for the operator to mend: the request waits for it.
     """
+    if code_of(error) in PASSING_CODES:
+        return False
     return isinstance(
         error, stripe.InvalidRequestError | stripe.IdempotencyError | stripe.CardError
     )
+
+
+def is_gone(error: stripe.StripeError) -> bool:
+    """Whether an account is none of ours any more: closed, or its owner ended the connection."""
+    return isinstance(error, stripe.PermissionError) and code_of(error) == "account_invalid"
 
 
 def is_spent(error: stripe.StripeError) -> bool:

@@ -15,9 +15,14 @@ IPV6_HOUSEHOLD = 64  # what one line at home is usually given
 
 def count_payment_call(caller: Caller) -> None:
     """Count this call for its address and for its person; refuse it when there were too many."""
-    _count("payment_address", address_class(request.remote_addr))
+    count_page_call()
     # As JSON, which keeps apart what a separator could not, and is text whatever a token holds.
     _count("payment", json.dumps([caller.claims.get("iss"), caller.claims.get("sub")]))
+
+
+def count_page_call() -> None:
+    """Count this call for its address alone, where nobody has to sign in."""
+    _count("payment_address", address_class(request.remote_addr))
 
 
 def address_class(address: str | None) -> str:

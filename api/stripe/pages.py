@@ -5,22 +5,20 @@ They need no script either: while a payment is on its way the page loads itself 
 """
 
 import re
-import secrets
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import psycopg
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, make_response, request, url_for
 from psycopg.rows import class_row
 
 from api.db import database
+from api.stripe.html import CLOSED, page
 
 blueprint = Blueprint("pages", __name__, url_prefix="/checkout", template_folder="templates")
 
 SESSION_ID = re.compile(r"cs_[A-Za-z0-9_]{1,250}")
 ON_ITS_WAY = ("pending", "processing", "failed")
-CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 QUICK_LOOKS, QUICK_SECONDS = 10, 2
 MOST_LOOKS, SLOW_SECONDS = 40, 10  # after some five minutes the page stops looking by itself
@@ -55,13 +53,13 @@ def returned() -> Response:
             "seconds": QUICK_SECONDS if look < QUICK_LOOKS else SLOW_SECONDS,
             "url": url_for(".returned", session_id=session_id, look=look + 1),
         }
-    return _page("checkout_return.html", result=result, session_id=session_id, refresh=refresh)
+    return page("checkout_return.html", result=result, session_id=session_id, refresh=refresh)
 
 
 @blueprint.get("/cancel")
 def canceled() -> Response:
     """Somebody changed their mind."""
-    return _page("checkout_cancel.html")
+    return page("checkout_cancel.html")
 
 
 @blueprint.get("/receipt")
@@ -84,7 +82,7 @@ def receipt() -> Response:
 def database_is_away(error: psycopg.OperationalError) -> Response:
     """A person gets a page, and need not do anything."""
     current_app.logger.warning("database unavailable: %s", error)
-    return _page("checkout_away.html", status=503)
+    return page("checkout_away.html", status=503)
 
 
 def _session_id() -> str | None:
@@ -100,11 +98,4 @@ def _result(session_id: str) -> Result | None:
 
 
 def _not_found() -> Response:
-    return _page("checkout_unknown.html", status=404)
-
-
-def _page(template: str, status: int = 200, **values: Any) -> Response:
-    nonce = secrets.token_urlsafe(16)
-    response = make_response(render_template(template, nonce=nonce, **values), status)
-    response.headers["Content-Security-Policy"] = f"{CLOSED}; style-src 'nonce-{nonce}'"
-    return response
+    return page("checkout_unknown.html", status=404)

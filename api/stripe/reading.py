@@ -7,9 +7,10 @@ from typing import Any
 
 import psycopg
 
+from api.sessions import only_session
+
 # Objects can appear in a list a little later than their time says.
 OVERLAP = timedelta(hours=1)
-LOCK_TIMEOUT = "5s"
 
 Progress = Callable[[int], None]
 """Is told how many more lines were read."""
@@ -33,26 +34,7 @@ def move_cursor(connection: psycopg.Connection[Any], name: str, to: datetime) ->
 
 
 @contextmanager
-def short_transaction(connection: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """A transaction that does not queue for long behind somebody's lock."""
-    with connection.transaction():
-        connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
-        yield connection
-
-
-@contextmanager
 def only_reader(connection: psycopg.Connection[Any], name: str) -> Iterator[bool]:
-    """Whether nobody else reads this list now; it is ours until the block ends.
-
-    The lock belongs to the session, for no transaction may be open while Stripe is asked.
-    """
-    lock = (f"infinite pages: stripe {name}",)
-    row = connection.execute(
-        "select pg_try_advisory_lock(hashtextextended(%s, 0))", lock
-    ).fetchone()
-    is_ours = row == (True,)
-    try:
+    """Whether nobody else reads this list now; it is ours until the block ends."""
+    with only_session(connection, f"stripe {name}") as is_ours:
         yield is_ours
-    finally:
-        if is_ours and not connection.broken:
-            connection.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", lock)

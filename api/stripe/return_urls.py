@@ -1,4 +1,4 @@
-"""Where a checkout may send somebody back: our own pages, and the origins that are set.
+"""Where Stripe may send somebody back: to our own pages, and to the origins that are set.
 
 Anything else would let a link to us end wherever its author likes.
 """
@@ -31,6 +31,6 @@ def check_return_url(url: str, origins: Collection[str]) -> str:
             pass
     raise ApiError(
         400,
-        "A checkout cannot return to this address.",
+        "Stripe may not send anybody back to this address.",
         "return_url_not_allowed",
     )

@@ -1,24 +1,14 @@
 """`python -m bench.purchase`: what one purchase costs."""
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import click
-import psycopg
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
-from api.cli.group import database_message
-from api.deploy import DeployError
-from api.stack.errors import StackError
-from bench.purchase.errors import BenchError
-from bench.purchase.machine import GIGABYTE
+from bench.command import output_option, run_benchmark
 from bench.purchase.plan import Plan
-from bench.purchase.report import WIDTH, Report
+from bench.purchase.report import PurchaseReport
 from bench.purchase.run import measure
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @click.command()
@@ -30,11 +20,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 @click.option("--rounds", type=click.IntRange(1, 100), help="Repeat so often.  [default: 5]")
 @click.option("--quick", is_flag=True, help="Everything once and small: proves that it works.")
 @click.option("--large", is_flag=True, help="Also with five million movements in the ledger.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the report here.  [default: bench/results; with --quick it is only printed]",
-)
+@output_option
 def main(
     seconds: int | None,
     rounds: int | None,
@@ -66,40 +52,11 @@ def main(
     if quick:
         plan = plan.shrunk()
     plan = plan.with_times(seconds, rounds)
-    if output is None and not quick:
-        output = RESULTS
-    try:
-        report = _run(plan, quick, large)
-    except (BenchError, DeployError, StackError) as error:
-        raise click.ClickException(str(error)) from None
-    except psycopg.Error as error:
-        raise click.ClickException(database_message(error)) from None
-    console = Console(highlight=False)
-    report.show(console if console.is_terminal else Console(highlight=False, width=WIDTH))
-    if output is not None:
-        report.write(output)
-        click.echo(f"kept in {output}")
-    if report.violations:
-        raise SystemExit(1)
 
-
-def _run(plan: Plan, quick: bool, large: bool) -> Report:
-    folder = Path(tempfile.gettempdir())
-    free = shutil.disk_usage(folder).free // GIGABYTE
-    if free < plan.free_gigabytes:
-        raise BenchError(
-            f"{folder} has {free} GB free and the data may need {plan.free_gigabytes}: "
-            "name a folder on a larger disk in TMPDIR"
-        )
-    console = Console(stderr=True, highlight=False)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    def everything(folder: Path, progress: Progress) -> PurchaseReport:
         return measure(plan, folder, progress, is_quick=quick, is_large=large)
+
+    run_benchmark(everything, free_gigabytes=plan.free_gigabytes, is_quick=quick, output=output)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,14 @@
 """What the figures ought to be, and whether they are."""
 
-from dataclasses import dataclass
-
+from bench.aims import Aim, at_least, at_most
 from bench.purchase.costs import Cost
 from bench.purchase.growth import LARGE, LITTLE, Growth
 from bench.purchase.plan import Plan, Scenario, Variant
 from bench.purchase.reading import READINGS
-from bench.purchase.rounds import Results, Spread
+from bench.purchase.rounds import Results
+from bench.spread import Spread
 
 SAME = 2.0  # a few more levels of an index are not growth; in proportion, it would be hundreds
-
-
-@dataclass(frozen=True)
-class Aim:
-    """A figure beside its bound. Without a figure it was not measured."""
-
-    name: str
-    bound: str
-    figure: Spread | None
-    is_met: bool | None
 
 
 def contestant_name(variant: Variant, scenario: Scenario) -> str:
@@ -38,44 +28,34 @@ def judge(
 
     wal = costs[Variant.OURS].wal_bytes.median / costs[Variant.ROWS].wal_bytes.median
     return [
-        _at_least(
+        at_least(
             6.0,
             f"ours / (a) seed, one creator, {clients} clients",
             times_as_fast(contestant_name(Variant.SEED, Scenario.ONE)),
         ),
-        _at_least(
+        at_least(
             0.7,
             f"ours / (b) rows, one creator, {clients} clients",
             times_as_fast(contestant_name(Variant.ROWS, Scenario.ONE)),
         ),
-        _at_least(
+        at_least(
             0.95,
             f"ours, one creator / many creators, {clients} clients",
             times_as_fast(contestant_name(Variant.OURS, Scenario.MANY)),
         ),
-        _at_most(1.5, "WAL bytes, ours / (b) rows", Spread.of([wal])),
+        at_most(1.5, "WAL bytes, ours / (b) rows", Spread.of([wal])),
         *_aims_of_growth(growth, clients),
     ]
 
 
 def _aims_of_growth(growth: Growth | None, clients: int) -> list[Aim]:
     slower = growth.results.ratio(LITTLE, LARGE, clients) if growth else None
-    aims = [_at_most(1.2, f"ours, little / large ledger, {clients} clients", slower)]
+    aims = [at_most(1.2, f"ours, little / large ledger, {clients} clients", slower)]
     for reading in READINGS:
         if reading.has_aim:
             more = None
             if growth:
                 large = growth.large.reading[reading.name].buffers
                 more = Spread.of([large / growth.little.reading[reading.name].buffers])
-            aims.append(_at_most(SAME, f"{reading.name}: buffers, large / little", more))
+            aims.append(at_most(SAME, f"{reading.name}: buffers, large / little", more))
     return aims
-
-
-def _at_least(limit: float, name: str, figure: Spread | None) -> Aim:
-    met = figure.median >= limit if figure else None
-    return Aim(name, f"at least {limit:g}", figure, met)
-
-
-def _at_most(limit: float, name: str, figure: Spread | None) -> Aim:
-    met = figure.median <= limit if figure else None
-    return Aim(name, f"at most {limit:g}", figure, met)

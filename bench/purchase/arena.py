@@ -7,19 +7,21 @@ those of exactly as many purchases as pgbench says it made.
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
 from api import deploy
-from bench.purchase.errors import BenchError
+from bench.database import Database
+from bench.errors import BenchError
 from bench.purchase.plan import CREDITS, FREE_CHAPTERS, PRICE, Plan, Scenario, Variant
-from bench.purchase.server import BenchServer, Used, run_script
 from bench.purchase.timing import Timing, read_log
+from bench.server import BenchServer, Used, run_script
 
 HERE = Path(__file__).parent
+SHARED = HERE.parent
 SCRIPTS = {Variant.SEED: "seed_buy.sql", Variant.ROWS: "rows.sql", Variant.OURS: "buy.sql"}
 # Ours is called as PostgREST calls it; the others write the tables themselves.
 ROLES = {Variant.SEED: "app_owner", Variant.ROWS: "app_owner", Variant.OURS: "authenticated"}
@@ -67,45 +69,22 @@ class Outcome:
     used: Used
 
 
-class Arena:
+class Arena(Database):
     """One database, and how far the walk through all possible purchases has come."""
 
     def __init__(
-        self, server: BenchServer, database: str, plan: Plan, *, evenings_past: int = 0
+        self, server: BenchServer, name: str, plan: Plan, sold: Mapping[Scenario, int] | None = None
     ) -> None:
-        self.server = server
-        self.database = database
+        """`sold`: so many chapters, from the first on sale, were bought by somebody already."""
+        super().__init__(server, name)
         self.plan = plan
-        first = FREE_CHAPTERS + 1
+        gone = {scenario: FREE_CHAPTERS + (sold or {}).get(scenario, 0) for scenario in Scenario}
+        one, many = gone[Scenario.ONE], gone[Scenario.MANY]
         self._stories = {
-            Scenario.ONE: Stories(
-                0, 1, first + evenings_past, plan.star_chapters - FREE_CHAPTERS - evenings_past
-            ),
-            Scenario.MANY: Stories(1, plan.creators, first, plan.other_chapters - FREE_CHAPTERS),
+            Scenario.ONE: Stories(0, 1, 1 + one, plan.star_chapters - one),
+            Scenario.MANY: Stories(1, plan.creators, 1 + many, plan.other_chapters - many),
         }
         self._place = dict.fromkeys(Scenario, 0)
-
-    @property
-    def url(self) -> str:
-        return self.server.postgres.url(self.database)
-
-    def value(self, query: str) -> Any:
-        """The single value of a query in this database."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            row = connection.execute(query).fetchone()
-        assert row is not None
-        return row[0]
-
-    def execute(self, statement: str) -> None:
-        """Run one statement in this database."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement)
-
-    def violations(self) -> list[str]:
-        """What ledger.verify() finds; nothing, if all is well."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            found = connection.execute("select check_name, subject, detail from ledger.verify()")
-            return [": ".join(row) for row in found]
 
     def run(self, variant: Variant, scenario: Scenario, load: Load) -> Outcome:
         """Let pgbench buy."""
@@ -120,7 +99,7 @@ class Arena:
         present = self.server.sessions()
         spent_before = int(self.value(SPENT[variant]))
         self.server.wait_for_departure(present)
-        used_before = self.server.used(self.database)
+        used_before = self.server.used(self.name)
         with tempfile.TemporaryDirectory(prefix="infinite-pages-pgbench-") as folder:
             script = Path(folder) / "purchase.sql"
             script.write_text((HERE / "pick.sql").read_text() + _script(variant))
@@ -140,7 +119,7 @@ class Arena:
             _pgbench(command, ROLES[variant], load)
             timing = read_log(Path(folder), warm_up=load.warm_up, seconds=load.seconds)
         self.server.wait_for_departure(present)
-        used = self.server.used(self.database).since(used_before)
+        used = self.server.used(self.name).since(used_before)
         if variant is not Variant.SEED:  # which has tables of its own, and forbids nothing
             self._place[scenario] += timing.most_turns * load.clients
         spent = int(self.value(SPENT[variant])) - spent_before
@@ -155,15 +134,30 @@ class Arena:
 
 def build_world(server: BenchServer, database: str, plan: Plan) -> None:
     """Deploy the product into a new database, and put the world and the seed's world into it."""
-    server.create_database(database)
-    deploy.migrate(server.postgres.url(database))
-    world = {"readers": plan.readers, "creators": plan.creators, "credits": CREDITS}
-    chapters = {"star_chapters": plan.star_chapters, "other_chapters": plan.other_chapters}
-    run_script(server.postgres, database, HERE / "world.sql", **world, **chapters)
-    run_script(server.postgres, database, HERE / "seed.sql", **world)
-    run_script(server.postgres, database, HERE / "history.sql")
+    build_product_world(server, database, plan)
+    creators = {"creators": plan.creators}
+    readers = {"readers": plan.readers, "credits": CREDITS}
+    run_script(server.postgres, database, HERE / "seed.sql", **creators, **readers)
+    run_script(server.postgres, database, HERE / "evenings.sql", **creators)
+    run_script(server.postgres, database, SHARED / "history.sql")
     with psycopg.connect(server.postgres.url(database), autocommit=True) as connection:
         connection.execute("vacuum (analyze)")
+
+
+def build_product_world(server: BenchServer, database: str, plan: Plan) -> None:
+    """Deploy the product into a new database, with readers, creators and stories."""
+    server.create_database(database)
+    deploy.migrate(server.postgres.url(database))
+    run_script(
+        server.postgres,
+        database,
+        SHARED / "world.sql",
+        readers=plan.readers,
+        creators=plan.creators,
+        star_chapters=plan.star_chapters,
+        other_chapters=plan.other_chapters,
+        credits=CREDITS,
+    )
 
 
 def _script(variant: Variant) -> str:

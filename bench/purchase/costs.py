@@ -7,11 +7,11 @@ difference in purchases: what a session needs to get going is in both and drops 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.errors import BenchError
 from bench.purchase.arena import Arena, Load
-from bench.purchase.errors import BenchError
 from bench.purchase.plan import Plan, Scenario, Variant
-from bench.purchase.rounds import Spread
-from bench.purchase.server import Used
+from bench.server import Used
+from bench.spread import Spread
 
 SHORT = 100
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from bench.purchase.arena import Arena
 from bench.purchase.plan import Plan, Scenario, Variant
-from bench.purchase.reading import Touched, look
+from bench.purchase.reading import READINGS
 from bench.purchase.rounds import Contestant, Results, Run, race
-from bench.purchase.server import BenchServer
+from bench.reading import Touched, look
+from bench.server import BenchServer
 
 LITTLE = "little ledger"
 LARGE = "large ledger"
@@ -43,10 +44,11 @@ def compare(
     report: Callable[[Run], None],
 ) -> Growth:
     """Give two copies of the world a past, read in both, then let them race."""
-    little = Arena(server, "little", plan, evenings_past=plan.large_evenings)
-    large = Arena(server, "large", plan, evenings_past=plan.large_evenings)
+    sold = {Scenario.ONE: plan.large_evenings}
+    little = Arena(server, "little", plan, sold)
+    large = Arena(server, "large", plan, sold)
     for arena in (little, large):  # the walk leaves out the same chapters in both
-        server.create_database(arena.database, template)
+        server.create_database(arena.name, template)
     _live(little, plan.little_evenings, plan.little_readers, evening)
     _live(large, plan.large_evenings, plan.readers, evening)
     pasts = [_settle(arena) for arena in (little, large)]
@@ -72,13 +74,7 @@ def _live(arena: Arena, evenings: int, readers: int, evening: Callable[[], None]
 def _settle(arena: Arena) -> Past:
     """Do what the worker and autovacuum would have done by now, then look."""
     arena.execute("vacuum (analyze)")
-    fold_seconds = _timed(arena, "select ledger.fold()")
-    seal_seconds = _timed(arena, "select ledger.seal()")
+    fold_seconds = arena.timed("select ledger.fold()")
+    seal_seconds = arena.timed("select ledger.seal()")
     movements = int(arena.value("select count(*) from ledger.transfers"))
-    return Past(movements, fold_seconds, seal_seconds, look(arena))
-
-
-def _timed(arena: Arena, statement: str) -> float:
-    began = time.monotonic()
-    arena.execute(statement)
-    return time.monotonic() - began
+    return Past(movements, fold_seconds, seal_seconds, look(arena, READINGS))

@@ -6,10 +6,10 @@ one round, and what counts is the median of these ratios, shown with the least a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from bench.purchase.arena import Arena, Load, Outcome
 from bench.purchase.plan import Plan, Scenario, Variant
+from bench.spread import Spread
 
 SETTLING_CLIENTS = 8
 
@@ -32,20 +32,6 @@ class Run:
     clients: int
     round: int
     outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure that was measured several times."""
-
-    median: float
-    least: float
-    greatest: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Sum up the values of the rounds."""
-        return cls(median(values), min(values), max(values))
 
 
 class Results:

@@ -1,18 +1,20 @@
 """The whole benchmark, from an empty server to a report."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
-from bench.purchase import machine
+from bench import machine
+from bench.progress import Bar
 from bench.purchase.aims import contestant_name, judge
 from bench.purchase.arena import Arena, build_world
 from bench.purchase.costs import count_costs
 from bench.purchase.growth import Growth, compare
 from bench.purchase.plan import CREDITS, Plan, Scenario, Variant
-from bench.purchase.report import Report
+from bench.purchase.report import PurchaseReport
 from bench.purchase.rounds import Contestant, Run, race
-from bench.purchase.server import BenchServer, running_server
+from bench.server import BenchServer, running_server
 
 WORLD = "world"
 LOST = f"""
@@ -24,7 +26,7 @@ LOST = f"""
 
 def measure(
     plan: Plan, folder: Path, progress: Progress, *, is_quick: bool, is_large: bool
-) -> Report:
+) -> PurchaseReport:
     """Measure everything that the plan asks for."""
     facts = machine.describe(folder)
     with running_server(plan, folder) as server:
@@ -38,14 +40,14 @@ def measure(
             for scenario in Scenario
             for variant in Variant
         ]
-        racing = _Bar(progress, "racing", plan.rounds * len(plan.clients) * len(contestants))
-        results = race(contestants, plan, plan.clients, racing.report)
-        counting = _Bar(progress, "counting", plan.counted_repeats * len(Variant))
+        racing = Bar(progress, "racing", plan.rounds * len(plan.clients) * len(contestants))
+        results = race(contestants, plan, plan.clients, _report_to(racing))
+        counting = Bar(progress, "counting", plan.counted_repeats * len(Variant))
         costs = count_costs(arena, plan, lambda _: counting.advance())
         arena.execute("select ledger.fold()")
         violations = arena.violations()
         growth = _grow(server, plan, progress) if is_large else None
-        return Report(
+        return PurchaseReport(
             is_quick=is_quick,
             machine=facts,
             settings=settings,
@@ -60,26 +62,16 @@ def measure(
 
 
 def _grow(server: BenchServer, plan: Plan, progress: Progress) -> Growth:
-    living = _Bar(progress, "loading a past", plan.little_evenings + plan.large_evenings)
-    racing = _Bar(progress, "racing with a past", plan.rounds * 2)
-    return compare(server, WORLD, plan, living.advance, racing.report)
+    living = Bar(progress, "loading a past", plan.little_evenings + plan.large_evenings)
+    racing = Bar(progress, "racing with a past", plan.rounds * 2)
+    return compare(server, WORLD, plan, living.advance, _report_to(racing))
 
 
-class _Bar:
-    """One line of progress; every run leaves a line behind, for logs."""
-
-    def __init__(self, progress: Progress, description: str, total: int) -> None:
-        self._progress = progress
-        self._task: TaskID = progress.add_task(description, total=total)
-
-    def advance(self) -> None:
-        """One step done."""
-        self._progress.advance(self._task)
-
-    def report(self, run: Run) -> None:
-        """One run done."""
-        self._progress.console.print(
+def _report_to(bar: Bar) -> Callable[[Run], None]:
+    def report(run: Run) -> None:
+        bar.say(
             f"round {run.round}, {run.clients:>2} clients, {run.contestant}: "
             f"{run.outcome.timing.per_second:,.0f} purchases a second"
         )
-        self.advance()
+
+    return report

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.purchase.errors import BenchError
+from bench.errors import BenchError
 
 MICROSECONDS = 1_000_000
 

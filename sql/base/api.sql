@@ -21,7 +21,9 @@ select
     e.refund_grace_days,
     e.expiring_soon_days,
     e.business_time_zone,
-    e.updated_at
+    e.updated_at,
+    e.minimum_payout_cents,
+    e.payout_day
 from app.economy as e;
 comment on view api.economy is $$The policy numbers
 
@@ -34,6 +36,8 @@ comment on column api.economy.refund_grace_days is 'Days for which credits that 
 comment on column api.economy.expiring_soon_days is 'How far ahead credit_balance() warns of expiring credits, in days.';
 comment on column api.economy.business_time_zone is 'The time zone in which months begin and end.';
 comment on column api.economy.updated_at is 'When a number last changed.';
+comment on column api.economy.minimum_payout_cents is 'Less than this is not paid out, in cents.';
+comment on column api.economy.payout_day is 'The day of the month on which the month before is paid.';
 grant select on api.economy to anon, authenticated, service_role;
 
 create or replace view api.creators with (security_invoker = true) as

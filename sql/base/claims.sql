@@ -48,6 +48,17 @@ comment on function app.current_user_id() is $$The caller's id, or null
 The `sub` of the JWT when it is a UUID; otherwise a UUID derived from `iss` and `sub`, so that any issuer works (such tokens must carry `iss`).$$;
 grant execute on function app.current_user_id() to anon, authenticated, service_role;
 
+create or replace function app.claimed_email()
+returns text
+language sql stable
+set search_path = ''
+return case
+    -- A token may hold anything. Without an address one can pay; with what is none perhaps not.
+    when app.claims() ->> 'email' ~ '^[^@[:space:]]+@[^@[:space:]]+$' and length(app.claims() ->> 'email') <= 512
+        then app.claims() ->> 'email'
+end;
+comment on function app.claimed_email() is $$The caller's address by the JWT; null when there is none, or no address$$;
+
 create or replace function app.require_claimed_user()
 returns uuid
 language plpgsql stable

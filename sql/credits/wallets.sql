@@ -57,6 +57,7 @@ declare
 begin
     if current_setting('transaction_read_only') = 'off' then
         perform ledger.lock_wallet(v_user_id);
+        perform app.remember_notice_address();
     end if;
     select p.* into v_profile from app.profiles as p where p.id = v_user_id;
     if not found then
@@ -72,7 +73,7 @@ end;
 $$;
 comment on function app.me() is $$The caller's profile, made on first use
 
-In a read-only transaction (GET) nothing is written and a newcomer sees what their profile will be. Errors: 401 login_required.$$;
+Keeps the address in the token for notices. In a read-only transaction (GET) nothing is written and a newcomer sees what their profile will be. Errors: 401 login_required.$$;
 grant execute on function app.me() to authenticated, service_role;
 
 create or replace function app.grant_credits(

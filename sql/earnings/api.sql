@@ -3,7 +3,7 @@
 create or replace view api.creator_tiers with (security_invoker = true) as
 select
     t.tier, t.rank, (t.minimum_earned_microdollars / 1000000.0)::numeric(20, 6) as minimum_earned_usd,
-    t.hold_days, t.description
+    t.hold_days, t.description, t.minimum_payout_cents
 from app.creator_tiers as t;
 comment on view api.creator_tiers is $$The steps a creator climbs
 
@@ -13,6 +13,7 @@ comment on column api.creator_tiers.rank is '1 is where everybody starts.';
 comment on column api.creator_tiers.minimum_earned_usd is 'Lifetime earnings needed, in dollars.';
 comment on column api.creator_tiers.hold_days is 'Days that new earnings wait; null: economy.earnings_hold_days.';
 comment on column api.creator_tiers.description is 'In words.';
+comment on column api.creator_tiers.minimum_payout_cents is 'Less is not paid out, in cents; null: economy.minimum_payout_cents.';
 grant select on api.creator_tiers to anon, authenticated, service_role;
 
 create or replace view api.creator_earnings with (security_invoker = true) as
@@ -100,20 +101,22 @@ for each row execute function app.refuse_change();
 
 create or replace function api.earnings_summary(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,
-    out paid_microdollars bigint, out total_earned_microdollars bigint, out hold_days integer,
-    out creator_tier text, out by_story jsonb, out by_month jsonb)
+    out on_the_way_microdollars bigint, out paid_microdollars bigint, out negative_microdollars bigint,
+    out total_earned_microdollars bigint, out hold_days integer, out creator_tier text, out by_story jsonb,
+    out by_month jsonb)
 returns record
 language sql stable
 set search_path = ''
 begin atomic
     select
-        s.balance_microdollars, s.pending_microdollars, s.available_microdollars, s.paid_microdollars,
-        s.total_earned_microdollars, s.hold_days, s.creator_tier, s.by_story, s.by_month
+        s.balance_microdollars, s.pending_microdollars, s.available_microdollars, s.on_the_way_microdollars,
+        s.paid_microdollars, s.negative_microdollars, s.total_earned_microdollars, s.hold_days, s.creator_tier,
+        s.by_story, s.by_month
     from app.earnings_summary() as s;
 end;
 comment on function api.earnings_summary() is $$Your earnings at a glance
 
-Micro-dollars: `balance` = `pending` (inside the hold of `hold_days`) + `available` (negative when more was taken back than earned); `paid` so far; `total_earned` less what was taken back; `by_story` and `by_month` (business time zone). Errors: 401 login_required.$$;
+Micro-dollars: `balance` = `pending` (inside the hold of `hold_days`) + `available`; `on_the_way` to you and `paid` so far; `negative` is the balance when more was taken back than earned, which coming sales make good first; `total_earned` = balance + on the way + paid; `by_story` and `by_month` (business time zone). Errors: 401 login_required.$$;
 grant execute on function api.earnings_summary() to authenticated, service_role;
 
 create or replace view api.creator_earnings_accumulation with (security_invoker = true) as
@@ -123,6 +126,7 @@ select
     (s.balance_microdollars / 1000000.0)::numeric(20, 6) as balance_usd,
     (s.pending_microdollars / 1000000.0)::numeric(20, 6) as pending_usd,
     (s.available_microdollars / 1000000.0)::numeric(20, 6) as available_usd,
+    (s.on_the_way_microdollars / 1000000.0)::numeric(20, 6) as on_the_way_usd,
     (s.paid_microdollars / 1000000.0)::numeric(20, 6) as paid_usd
 from app.profiles as p
 cross join lateral app.earnings_figures() as s
@@ -132,9 +136,10 @@ comment on view api.creator_earnings_accumulation is $$The caller's accumulated 
 Derived from the ledger (seed 004, priority 1), never stored twice. One row.$$;
 comment on column api.creator_earnings_accumulation.creator_id is 'The caller.';
 comment on column api.creator_earnings_accumulation.total_accumulated_usd is 'Everything earned, less what was taken back.';
-comment on column api.creator_earnings_accumulation.balance_usd is 'Not paid yet.';
+comment on column api.creator_earnings_accumulation.balance_usd is 'Not paid out yet.';
 comment on column api.creator_earnings_accumulation.pending_usd is 'Of that, still inside the hold.';
 comment on column api.creator_earnings_accumulation.available_usd is 'Of that, ready to be paid.';
+comment on column api.creator_earnings_accumulation.on_the_way_usd is 'Set aside for payouts that have not arrived.';
 comment on column api.creator_earnings_accumulation.paid_usd is 'Paid so far.';
 grant select on api.creator_earnings_accumulation to authenticated, service_role;
 create or replace trigger tg_creator_earnings_accumulation__read_only

@@ -15,7 +15,7 @@ return (
 );
 comment on function app.hold_days(uuid) is $$Days that a creator's new earnings wait: by tier, else app.economy$$;
 
-create or replace function app.pending_earnings(creator_id uuid)
+create or replace function app.pending_earnings(creator_id uuid, since timestamptz)
 returns bigint
 language sql stable
 set search_path = ''
@@ -32,24 +32,25 @@ return (
             where r.debit_owner_id = pending_earnings.creator_id
                 and r.debit_kind = 'earnings'
                 and r.kind in ('clawback', 'freeze')
-                and r.id >= ledger.id_floor(now() - make_interval(days => app.hold_days(pending_earnings.creator_id) + 1))
-                and o.created_at > now() - make_interval(days => app.hold_days(pending_earnings.creator_id))
+                and r.id >= ledger.id_floor(pending_earnings.since - interval '1 day')
+                and o.created_at > pending_earnings.since
         ), 0)::bigint
     from ledger.transfers as t
     where t.credit_owner_id = pending_earnings.creator_id
         and t.credit_kind = 'earnings'
         and t.kind = 'earning'
         -- The id finds the partition and the place; a day more, for ids are stamped after their transaction began.
-        and t.id >= ledger.id_floor(now() - make_interval(days => app.hold_days(pending_earnings.creator_id) + 1))
-        and t.created_at > now() - make_interval(days => app.hold_days(pending_earnings.creator_id))
+        and t.id >= ledger.id_floor(pending_earnings.since - interval '1 day')
+        and t.created_at > pending_earnings.since
 );
-comment on function app.pending_earnings(uuid) is $$Earnings still inside the hold, in micro-dollars
+comment on function app.pending_earnings(uuid, timestamptz) is $$Earnings of sales after this time, in micro-dollars
 
 Less what was taken back of them. Only credits age; a debit counts at once, against the sale it takes back.$$;
 
 create or replace function app.earnings_figures(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,
-    out paid_microdollars bigint, out total_earned_microdollars bigint)
+    out on_the_way_microdollars bigint, out paid_microdollars bigint, out negative_microdollars bigint,
+    out total_earned_microdollars bigint)
 returns record
 language plpgsql stable security definer
 set search_path = ''
@@ -58,50 +59,45 @@ declare
     v_creator_id constant uuid := app.require_claimed_user();
 begin
     balance_microdollars := ledger.balance(v_creator_id, 'earnings');
-    pending_microdollars := app.pending_earnings(v_creator_id);
+    pending_microdollars := app.pending_earnings(
+        v_creator_id, now() - make_interval(days => app.hold_days(v_creator_id)));
     available_microdollars := balance_microdollars - pending_microdollars;
+    on_the_way_microdollars := ledger.balance(v_creator_id, 'payouts');
+    paid_microdollars := ledger.balance(v_creator_id, 'paid');
+    negative_microdollars := least(balance_microdollars, 0);
     total_earned_microdollars := ledger.lifetime_earned(v_creator_id);
-    paid_microdollars := total_earned_microdollars - balance_microdollars;
 end;
 $$;
-comment on function app.earnings_figures() is $$The caller's earnings in five figures, in micro-dollars
+comment on function app.earnings_figures() is $$The caller's earnings in seven figures, in micro-dollars
 
 Reads what is not folded yet and what is inside the hold. Errors: 401 login_required.$$;
 grant execute on function app.earnings_figures() to authenticated, service_role;
 
 create or replace function app.earnings_summary(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,
-    out paid_microdollars bigint, out total_earned_microdollars bigint, out hold_days integer,
-    out creator_tier text, out by_story jsonb, out by_month jsonb)
+    out on_the_way_microdollars bigint, out paid_microdollars bigint, out negative_microdollars bigint,
+    out total_earned_microdollars bigint, out hold_days integer, out creator_tier text, out by_story jsonb,
+    out by_month jsonb)
 returns record
 language plpgsql stable security definer
 set search_path = ''
 as $$
 declare
     v_creator_id constant uuid := app.require_claimed_user();
-    v_zone constant text := (select e.business_time_zone from app.economy as e);
 begin
     select
-        f.balance_microdollars, f.pending_microdollars, f.available_microdollars, f.paid_microdollars,
-        f.total_earned_microdollars
+        f.balance_microdollars, f.pending_microdollars, f.available_microdollars, f.on_the_way_microdollars,
+        f.paid_microdollars, f.negative_microdollars, f.total_earned_microdollars
     into
-        balance_microdollars, pending_microdollars, available_microdollars, paid_microdollars,
-        total_earned_microdollars
+        balance_microdollars, pending_microdollars, available_microdollars, on_the_way_microdollars,
+        paid_microdollars, negative_microdollars, total_earned_microdollars
     from app.earnings_figures() as f;
     hold_days := app.hold_days(v_creator_id);
     creator_tier := coalesce((select p.creator_tier from app.profiles as p where p.id = v_creator_id), 'bronze');
-    with movements as (
-        select t.reference_id, t.reference_type, t.created_at, t.amount, t.amount as earned
-        from ledger.transfers as t
-        where t.credit_owner_id = v_creator_id and t.credit_kind = 'earnings' and t.kind = 'earning'
-        union all
-        select t.reference_id, t.reference_type, t.created_at, -t.amount, 0
-        from ledger.transfers as t
-        where t.debit_owner_id = v_creator_id and t.debit_kind = 'earnings' and t.kind in ('clawback', 'freeze')
-        union all
-        select t.reference_id, t.reference_type, t.created_at, t.amount, 0
-        from ledger.transfers as t
-        where t.credit_owner_id = v_creator_id and t.credit_kind = 'earnings' and t.kind = 'release'
+    with earned as materialized (
+        select m.month, m.kind, m.reference_type, m.reference_id, m.microdollars, m.movements
+        from ledger.earning_months(v_creator_id) as m
+        where m.kind in ('earning', 'clawback', 'freeze', 'release')
     )
     select
         coalesce((
@@ -110,10 +106,11 @@ begin
                     'story_id', m.reference_id, 'title', s.title, 'sales', m.sales, 'earned_microdollars', m.amount)
                 order by m.amount desc, m.reference_id)
             from (
-                select v.reference_id, sum(v.amount) as amount, count(*) filter (where v.earned > 0) as sales
-                from movements as v
-                where v.reference_type like 'story\_%'
-                group by v.reference_id
+                select e.reference_id, sum(e.microdollars) as amount,
+                    coalesce(sum(e.movements) filter (where e.kind = 'earning'), 0) as sales
+                from earned as e
+                where e.reference_type like 'story\_%'
+                group by e.reference_id
             ) as m
             left join app.stories as s on s.id = m.reference_id), '[]'),
         coalesce((
@@ -121,11 +118,10 @@ begin
                 jsonb_build_object('month', m.month, 'sales', m.sales, 'earned_microdollars', m.amount)
                 order by m.month desc)
             from (
-                -- app.month_of(), with the zone looked up once.
-                select date_trunc('month', v.created_at at time zone v_zone)::date as month, sum(v.amount) as amount,
-                    count(*) filter (where v.earned > 0) as sales
-                from movements as v
-                group by 1
+                select e.month, sum(e.microdollars) as amount,
+                    coalesce(sum(e.movements) filter (where e.kind = 'earning'), 0) as sales
+                from earned as e
+                group by e.month
             ) as m), '[]')
     into by_story, by_month;
 end;
@@ -177,7 +173,8 @@ begin
     select b.balance, b.lifetime_bought, b.lifetime_received, b.lifetime_spent, b.lifetime_earned_microdollars
     into balance, lifetime_bought, lifetime_received, lifetime_spent, lifetime_earned_microdollars
     from app.credit_balance() as b;
-    unpaid_microdollars := ledger.balance(profile_figures.user_id, 'earnings');
+    unpaid_microdollars := ledger.balance(profile_figures.user_id, 'earnings')
+        + ledger.balance(profile_figures.user_id, 'payouts');
 end;
 $$;
 comment on function app.profile_figures(uuid) is $$The money side of the caller's own profile; nulls for anybody else's$$;

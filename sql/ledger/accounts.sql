@@ -23,12 +23,12 @@ language sql immutable parallel safe
 set search_path = ''
 return '{
     "wallet": "credit", "frozen_credits": "credit", "issued": "credit", "redeemed": "credit", "expired": "credit",
-    "earnings": "usd", "frozen_earnings": "usd", "royalties": "usd",
+    "earnings": "usd", "frozen_earnings": "usd", "payouts": "usd", "paid": "usd", "royalties": "usd",
     "stripe": "usd", "sales": "usd", "fees": "usd", "disputed": "usd", "bank": "usd", "other": "usd"
 }'::jsonb;
 comment on function ledger.assets() is $$The chart of accounts: every kind and what it holds
 
-credit: wallet and frozen_credits (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings and frozen_earnings (a creator's), royalties (the platform's); stripe (what Stripe holds for the platform), sales (what payers paid, below zero as money that came in), fees (what Stripe kept), disputed (what Stripe withholds), bank (what Stripe paid out to the platform), other (what an operator explained).$$;
+credit: wallet and frozen_credits (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings, frozen_earnings, payouts (on their way) and paid (so far) (a creator's), royalties (the platform's: what creators are owed, below zero); stripe (what Stripe holds for the platform), sales (what payers paid, below zero as money that came in), fees (what Stripe kept), disputed (what Stripe withholds), bank (what Stripe paid out to the platform), other (what an operator explained).$$;
 
 create or replace function ledger.asset_of(kind text)
 returns text
@@ -51,6 +51,24 @@ begin
 end;
 $$;
 comment on function ledger.open_account(uuid, text) is $$Open an account if it is not open yet$$;
+
+create or replace function ledger.lock_earnings(owner_ids uuid[])
+returns void
+language sql volatile
+set search_path = ''
+begin atomic
+    -- One after the other, as folds lock them: who conflicts is locked, and not changed.
+    insert into ledger.accounts as a (owner_id, kind, asset, is_guarded)
+    select o.owner_id, 'earnings', 'usd', false
+    from unnest(lock_earnings.owner_ids) as o (owner_id)
+    order by o.owner_id
+    on conflict on constraint accounts_pkey do update
+    set balance = a.balance
+    where false;
+end;
+comment on function ledger.lock_earnings(uuid[]) is $$Lock what these creators have earned: nobody else pays it out meanwhile
+
+In the order of their ids. Sales are not kept waiting: they only add.$$;
 
 create or replace function ledger.lock_wallet(owner_id uuid)
 returns bigint

@@ -13,7 +13,7 @@ For the service role only. One row debits one account and credits another.$$;
 comment on column api.transfers.book_id is 'The person whose doing it was.';
 comment on column api.transfers.id is 'Time-ordered id.';
 comment on column api.transfers.transaction_id is 'Movements that belong together.';
-comment on column api.transfers.kind is 'Credits: purchase, bonus, grant, allowance, spend, refund, expiry, freeze, release, withdrawal. Dollars: earning, clawback, freeze, release, charge, repayment, repayment_failed, fee, dispute, dispute_won, dispute_lost, settlement, adjustment.';
+comment on column api.transfers.kind is 'Credits: purchase, bonus, grant, allowance, spend, refund, expiry, freeze, release, withdrawal. Dollars: earning, clawback, freeze, release, charge, repayment, repayment_failed, fee, dispute, dispute_won, dispute_lost, settlement, adjustment, payout, payout_returned, payout_sent, payout_reversed, transfer, transfer_reversed, correction.';
 comment on column api.transfers.asset is 'credit (whole) or usd (micro-dollars).';
 comment on column api.transfers.amount is 'Always positive.';
 comment on column api.transfers.debit_owner_id is 'Whose account it left; the platform is all zeros.';

@@ -54,7 +54,15 @@ begin
         return v_account.balance;
     end if;
     v_from := ledger.folded_position();
-    if balance.kind = 'earnings' then
+    if balance.kind in ('payouts', 'paid') then
+        -- Always a creator's own doing: their book has them all.
+        return case when v_from < 0 then 0 else coalesce(v_account.balance, 0) end
+            + (select coalesce(sum(case when t.credit_kind = balance.kind then t.amount else -t.amount end), 0)
+                from ledger.transfers as t
+                where t.book_id = balance.owner_id
+                    and (t.credit_kind = balance.kind or t.debit_kind = balance.kind)
+                    and t.position >= v_from);
+    elsif balance.kind = 'earnings' then
         return case when v_from < 0 then 0 else coalesce(v_account.balance, 0) end
             + (select coalesce(sum(t.amount), 0)
                 from ledger.transfers as t
@@ -99,26 +107,12 @@ Summed from the movements: as exact as today's, and as slow as the history is lo
 
 create or replace function ledger.lifetime_earned(owner_id uuid)
 returns bigint
-language plpgsql stable
+language sql stable
 set search_path = ''
-as $$
-declare
-    v_from constant bigint := ledger.folded_position();
-begin
-    return (
-        select coalesce(sum(a.credited), 0)
-        from ledger.accounts as a
-        where v_from >= 0 and a.owner_id = lifetime_earned.owner_id and a.kind = 'earnings')
-    + (
-        select coalesce(sum(t.amount), 0)
-        from ledger.transfers as t
-        where t.credit_owner_id = lifetime_earned.owner_id and t.credit_kind = 'earnings' and t.position >= v_from)
-    - (
-        select coalesce(sum(t.amount), 0)
-        from ledger.transfers as t
-        where t.debit_owner_id = lifetime_earned.owner_id and t.debit_kind = 'earnings' and t.kind in ('clawback', 'freeze'));
-end;
-$$;
+return
+    ledger.balance(lifetime_earned.owner_id, 'earnings')
+    + ledger.balance(lifetime_earned.owner_id, 'payouts')
+    + ledger.balance(lifetime_earned.owner_id, 'paid');
 comment on function ledger.lifetime_earned(uuid) is $$Everything a creator ever earned, less what was taken back
 
-In micro-dollars. What is frozen counts as taken back.$$;
+In micro-dollars: what is there, on its way and paid. What is frozen counts as taken back.$$;

@@ -42,6 +42,7 @@ begin
     set balance = a.balance + excluded.balance,
         credited = a.credited + excluded.credited;
     get diagnostics v_folded = row_count;
+    perform ledger.fold_earning_totals(v_to);
     update ledger.fold_state as s
     set position = greatest(v_to, s.position), folded_at = now();
     return v_folded;
@@ -50,6 +51,27 @@ $$;
 comment on function ledger.fold() is $$Add everything final to the totals of the open accounts
 
 Exact under late commits: a transaction that is still running keeps the fold below its own position, whenever it commits. Returns the number of accounts touched. The worker calls it; two at once come one after the other.$$;
+
+create or replace function ledger.open_new_earnings()
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+    -- A fold would open the same accounts, and want to lock others that the caller may want.
+    perform from ledger.fold_state as s for update;
+    perform ledger.open_account(n.owner_id, 'earnings')
+    from (
+        select distinct t.credit_owner_id as owner_id
+        from ledger.transfers as t
+        where t.position >= ledger.folded_position() and t.credit_kind = 'earnings'
+        order by t.credit_owner_id
+    ) as n;
+end;
+$$;
+comment on function ledger.open_new_earnings() is $$Give everybody an account who earned something that is not folded yet
+
+No fold comes between before the caller ends.$$;
 
 create or replace function ledger.refold()
 returns void
@@ -66,6 +88,7 @@ begin
         v_offset);
     update ledger.accounts as a set balance = 0, credited = 0 where not a.is_guarded;
     update ledger.fold_state as s set position = 0, position_offset = v_offset;
+    perform ledger.forget_earning_totals();
 end;
 $$;
 comment on function ledger.refold() is $$Start the totals of the open accounts anew after a restore into another cluster

@@ -96,7 +96,7 @@ declare
     v_id constant uuid := app.new_id();
     v_from_wallet bigint;
     v_from_sales bigint;
-    v_sale record;
+    v_spend ledger.transfers;
     v_postings ledger.posting[] := '{}'::ledger.posting[];
 begin
     perform ledger.lock_wallet(recall.book_id);
@@ -114,11 +114,10 @@ begin
             recall.reference_type, recall.reference_id);
     end if;
     -- The lines of this recall count as taken already.
-    for v_sale in select r.spend from ledger.recalled_sales(recall.book_id, v_id) as r loop
+    for v_spend in select (r.spend).* from ledger.recalled_sales(recall.book_id, v_id) as r loop
         v_postings := v_postings || ledger.clawbacks(
-            recall.book_id, (v_sale.spend).transaction_id, 'freeze',
-            ledger.taken_credits(recall.book_id, (v_sale.spend).transaction_id, (v_sale.spend).id),
-            (v_sale.spend).amount);
+            recall.book_id, v_spend.transaction_id, 'freeze',
+            ledger.taken_credits(recall.book_id, v_spend.transaction_id, v_spend.id), v_spend.amount);
     end loop;
     perform ledger.post(recall.book_id, v_id, v_postings);
     update ledger.recalls as r

@@ -298,7 +298,7 @@ begin atomic
     cross join (values ('update', 16), ('delete', 8), ('truncate', 32)) as e (event, bit)
     where (c.relnamespace = 'ledger'::regnamespace or c.oid = 'app.audit_log'::regclass)
         and c.relkind in ('r', 'p')
-        and c.relname <> 'fold_state'
+        and c.relname not in ('fold_state', 'earning_totals')
         and not (e.event = 'update' and c.relname in ('accounts', 'lots', 'recalls'))
         and not exists (
             select from pg_catalog.pg_trigger as t

@@ -232,27 +232,3 @@ comment on function api.payment_figures(integer) is $$How payments are doing
 
 For the service role only. Payments begun in the last `days` (default 7) by outcome; `success_basis_points` of those that succeeded or failed (9750 = 97.5 %); cents charged, refunded, disputed; failures by Stripe's code; and what waits: events parked and failed, requests without an answer, the slowest webhook in seconds. Errors: 400 invalid_days.$$;
 grant execute on function api.payment_figures(integer) to service_role;
-
-create or replace function api.reconcile()
-returns table (side text, stripe_id text, type text, amount_cents bigint, detail text)
-language sql stable
-set search_path = ''
-begin atomic
-    select r.side, r.stripe_id, r.type, r.amount_cents, r.detail from app.reconcile() as r;
-end;
-comment on function api.reconcile() is $$What is only on Stripe's statement, or only in the ledger
-
-For the service role only. Empty: every cent is accounted for, up to the newest import.$$;
-grant execute on function api.reconcile() to service_role;
-
-create or replace function api.explain_stripe_line(line_id text, reason text)
-returns void
-language sql volatile
-set search_path = ''
-begin atomic
-    select app.explain_stripe_line(line_id, reason);
-end;
-comment on function api.explain_stripe_line(text, text) is $$Account for a line of Stripe's statement that nothing here caused
-
-For the service role only. `line_id` is the txn_... in the detail of reconcile(), a day old at least; `reason` is for the audit log. Errors: 400 text_required, 400 text_too_long, 404 stripe_line_not_found, 409 already_explained, 409 line_too_new.$$;
-grant execute on function api.explain_stripe_line(text, text) to service_role;

@@ -92,27 +92,6 @@ comment on function app.receipt(uuid) is $$One receipt, if the caller may see it
 Errors: 401 login_required, 404 receipt_not_found.$$;
 grant execute on function app.receipt(uuid) to authenticated, service_role;
 
-create or replace function app.money_text(cents bigint, currency text)
-returns text
-language sql immutable
-set search_path = ''
-return case money_text.currency
-    when 'usd' then case when money_text.cents < 0 then '-' else '' end || '$'
-        || to_char(abs(money_text.cents) / 100.0, 'FM999999999990.00')
-    else to_char(money_text.cents / 100.0, 'FM999999999990.00') || ' ' || upper(money_text.currency)
-end;
-comment on function app.money_text(bigint, text) is $$An amount as people write it: $4.99$$;
-grant execute on function app.money_text(bigint, text) to authenticated, service_role;
-
-create or replace function app.html_text(value text)
-returns text
-language sql immutable
-set search_path = ''
-return replace(replace(replace(replace(replace(coalesce(html_text.value, ''),
-    '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
-comment on function app.html_text(text) is $$Text that says in a page exactly what it says$$;
-grant execute on function app.html_text(text) to authenticated, service_role;
-
 create or replace function app.receipt_row(label text, amount text)
 returns text
 language sql immutable
@@ -125,42 +104,15 @@ create or replace function app.receipt_html(receipt app.receipts)
 returns text
 language sql stable
 set search_path = ''
-return format(
-    '<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Receipt %1$s</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 42rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin: 0; }
-p, address { overflow-wrap: anywhere; }
-header, footer { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 1rem; }
-address { font-style: normal; white-space: pre-line; }
-table { width: 100%%; border-collapse: collapse; margin: 2rem 0; }
-th { text-align: left; font-weight: normal; }
-td { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .5rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-tr:last-child > * { font-weight: 600; border-bottom: 2px solid #1a1a1a; }
-.test { border: 2px dashed #a33; color: #a33; padding: .25rem .75rem; }
-footer { color: #555; font-size: .875rem; }
-@page { margin: 2cm; }
-@media print { body { margin: 0; max-width: none; } }
-</style>
-</head>
-<body>
-%2$s<header><div><h1>Receipt</h1><div>%1$s</div><div><time datetime="%3$s">%4$s</time></div></div>
+return app.print_page('Receipt ' || (receipt_html.receipt).number, format(
+    '%2$s<header><div><h1>Receipt</h1><div>%1$s</div><div><time datetime="%3$s">%4$s</time></div></div>
 <address><strong>%5$s</strong>
 %6$s</address></header>
 <p>Sold to %7$s</p>
 <table><tbody>
 %8$s
 </tbody></table>
-<footer><div>%9$s</div><div>%10$s</div></footer>
-</body>
-</html>
-',
+<footer><div>%9$s</div><div>%10$s</div></footer>',
     app.html_text((receipt_html.receipt).number),
     case when (receipt_html.receipt).is_live then '' else E'<p class="test">A test: no money was moved.</p>\n' end,
     to_char((receipt_html.receipt).issued_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
@@ -196,7 +148,7 @@ footer { color: #555; font-size: .875rem; }
     app.html_text((receipt_html.receipt).seller_note),
     app.html_text(concat_ws(
         ' · ', nullif((receipt_html.receipt).seller_email, ''), nullif((receipt_html.receipt).seller_website, '')))
-);
+));
 comment on function app.receipt_html(app.receipts) is $$A receipt as a page that prints well$$;
 grant execute on function app.receipt_html(app.receipts) to authenticated, service_role;
 

@@ -35,9 +35,9 @@ comment on view api.stripe_requests is $$The outbox: every call to Stripe
 For the service role only. `state=eq.pending` is what still has to be answered.$$;
 comment on column api.stripe_requests.id is 'Time-ordered id; in Stripe''s metadata as request_id.';
 comment on column api.stripe_requests.user_id is 'Whose doing it was.';
-comment on column api.stripe_requests.kind is 'customer, payment_intent, checkout_session or refund.';
-comment on column api.stripe_requests.subject_id is 'The person, payment or refund it is for.';
-comment on column api.stripe_requests.state is 'pending, succeeded or failed.';
+comment on column api.stripe_requests.kind is 'customer, payment_intent, checkout_session, refund, account or transfer.';
+comment on column api.stripe_requests.subject_id is 'The person, payment, refund or payout it is for.';
+comment on column api.stripe_requests.state is 'pending, succeeded, failed or withdrawn.';
 comment on column api.stripe_requests.stripe_id is 'What Stripe made.';
 comment on column api.stripe_requests.error_code is 'Stripe''s code of the last failure.';
 comment on column api.stripe_requests.error_message is 'What Stripe said of it.';
@@ -79,3 +79,27 @@ comment on function api.replay_stripe_event(text) is $$Let an event of Stripe ta
 
 For the service role only. Safe at any time. Answers applied, parked, ignored or failed. Errors: 404 stripe_event_not_found.$$;
 grant execute on function api.replay_stripe_event(text) to service_role;
+
+create or replace function api.reconcile()
+returns table (side text, stripe_id text, type text, amount_cents bigint, detail text)
+language sql stable
+set search_path = ''
+begin atomic
+    select r.side, r.stripe_id, r.type, r.amount_cents, r.detail from app.reconcile() as r;
+end;
+comment on function api.reconcile() is $$What is only on Stripe's statement, or only in the ledger
+
+For the service role only. Empty: every cent is accounted for, up to the newest import.$$;
+grant execute on function api.reconcile() to service_role;
+
+create or replace function api.explain_stripe_line(line_id text, reason text)
+returns void
+language sql volatile
+set search_path = ''
+begin atomic
+    select app.explain_stripe_line(line_id, reason);
+end;
+comment on function api.explain_stripe_line(text, text) is $$Account for a line of Stripe's statement that nothing here caused
+
+For the service role only. `line_id` is the txn_... in the detail of reconcile(), a day old at least; `reason` is for the audit log. Errors: 400 text_required, 400 text_too_long, 404 stripe_line_not_found, 409 already_explained, 409 line_too_new.$$;
+grant execute on function api.explain_stripe_line(text, text) to service_role;

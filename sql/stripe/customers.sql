@@ -9,6 +9,7 @@ declare
     v_user_id constant uuid := app.require_user();
 begin
     perform ledger.lock_wallet(v_user_id);
+    perform app.remember_notice_address();
     select c.stripe_customer_id into stripe_customer.stripe_customer_id
     from app.stripe_customers as c
     where c.user_id = v_user_id and c.is_live = stripe_customer.livemode;
@@ -23,11 +24,7 @@ begin
         stripe_customer.request_id := app.add_stripe_request(
             v_user_id, 'customer', v_user_id,
             jsonb_strip_nulls(jsonb_build_object(
-                -- A token may hold anything. Without an address one can pay; with what is none perhaps not.
-                'email', case
-                    when app.claims() ->> 'email' ~ '^[^@[:space:]]+@[^@[:space:]]+$'
-                        and length(app.claims() ->> 'email') <= 512
-                        then app.claims() ->> 'email' end,
+                'email', app.claimed_email(),
                 'metadata', jsonb_build_object('user_id', v_user_id))),
             stripe_customer.livemode);
     end if;

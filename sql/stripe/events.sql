@@ -2,7 +2,7 @@
 -- What an event is about decides who handles it: an object of type checkout.session goes to
 -- app.apply_stripe_checkout_session(jsonb), wherever that is defined; without such a function it is
 -- kept and ignored. Events of connected accounts go to app.apply_stripe_connect_...: they are signed,
--- but what they say is in another's hands.
+-- but what they say is in another's hands. Their objects carry `connect`: the account, and when it happened.
 
 create or replace function app.lock_stripe_object(stripe_id text)
 returns void
@@ -72,7 +72,13 @@ declare
 begin
     select e.* into strict v_event from app.stripe_events as e where e.id = apply_stripe_event.event_id for update;
     begin
-        v_outcome := app.dispatch_stripe_object(v_event.payload #> '{data,object}', v_event.endpoint);
+        v_outcome := app.dispatch_stripe_object(
+            (v_event.payload #> '{data,object}') || case v_event.endpoint
+                -- Whose doing it is, and of when: objects of connected accounts do not say it themselves.
+                when 'connect' then jsonb_build_object('connect', jsonb_build_object(
+                    'account', v_event.account, 'happened_at', v_event.created_at))
+                else '{}' end,
+            v_event.endpoint);
     exception
         when others then
             -- The server is in trouble, not the event: Stripe will send it again.

@@ -114,10 +114,10 @@ begin atomic
         next_attempt_at = now() + least(interval '1 hour', interval '5 seconds' * power(2, least(r.attempts, 12)))
             * (0.5 + random() / 2)
     from (
-        -- Nobody waits for a checkout any more; money that has to go back has to go back.
+        -- Nobody waits for a checkout any more; money that has to go has to go.
         select o.id,
             record_stripe_failure.is_permanent
-            or (o.kind <> 'refund' and o.created_at < now() - interval '1 hour') as gives_up
+            or (o.kind not in ('refund', 'transfer') and o.created_at < now() - interval '1 hour') as gives_up
         from app.stripe_requests as o
         where o.id = record_stripe_failure.request_id
     ) as g
@@ -125,8 +125,47 @@ begin atomic
 end;
 comment on function app.record_stripe_failure(uuid, text, text, boolean) is $$A call to Stripe did not succeed
 
-A passing failure is tried again later and later, at most an hour apart; refunds for ever, the rest for an hour. A permanent one ends the request, and what it was for with it.$$;
+A passing failure is tried again later and later, at most an hour apart; refunds and transfers for ever, the rest for an hour. A permanent one ends the request, and what it was for with it.$$;
 grant execute on function app.record_stripe_failure(uuid, text, text, boolean) to edge;
+
+create or replace function app.withdraw_stripe_request(kind text, subject_id uuid)
+returns boolean
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+    update app.stripe_requests as r
+    set state = 'withdrawn', answered_at = now()
+    where r.id in (
+        select w.id
+        from app.stripe_requests as w
+        where w.subject_id = withdraw_stripe_request.subject_id and w.kind = withdraw_stripe_request.kind
+            and w.state = 'pending' and w.attempts = 0
+        -- Whoever holds it is about to send it.
+        for update skip locked);
+    return not exists (
+        select from app.stripe_requests as r
+        where r.subject_id = withdraw_stripe_request.subject_id and r.kind = withdraw_stripe_request.kind
+            and r.state = 'pending');
+end;
+$$;
+comment on function app.withdraw_stripe_request(text, uuid) is $$Do not ask Stripe after all
+
+False when it was asked already, or is being asked at this moment. Waits for nobody, so it may be called with the lock of what it is for.$$;
+
+create or replace function app.hurry_stripe_request(kind text, subject_id uuid)
+returns void
+language sql volatile
+set search_path = ''
+begin atomic
+    update app.stripe_requests as r
+    set next_attempt_at = now()
+    where r.subject_id = hurry_stripe_request.subject_id and r.kind = hurry_stripe_request.kind
+        and r.state = 'pending';
+end;
+comment on function app.hurry_stripe_request(text, uuid) is $$Ask Stripe now, and not when it would have been time
+
+If it is being asked at this moment, both use the same idempotency keys.$$;
 
 -- The next idempotency key is counted from the requests before: none may vanish.
 create or replace trigger tg_stripe_requests__no_delete

@@ -241,7 +241,7 @@ def buy_chapters(driver: Driver, roll: Roll) -> Happening | None:
     if not readers:
         return None
     chapters = tuple(CHAPTERS[number] for number in roll.order[: 1 + roll.amount % 4])
-    return partial(driver.buy, roll.one_of(readers), roll.kind_of(driver.world.stories), chapters)
+    return partial(driver.buy, roll.one_of(readers), roll.kind_of(driver.stories), chapters)
 
 
 def return_sale(driver: Driver, roll: Roll) -> Happening | None:

@@ -1,13 +1,14 @@
 """The ledger against the model: after every step what a step can change, at the end everything."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from api.stripe.client import raw
 from tests.property.driver import Driver, Start
 from tests.property.figures import cents_at_stripe, credits_accounted_for, earned
-from tests.property.model import Payment, Takeback
+from tests.property.model import Payment, Story, Takeback
 from tests.property.world import World
 
 MICRODOLLARS_OF_A_CENT = 10_000
@@ -40,8 +41,8 @@ PENDING = """
 class Baseline:
     """What others had before this interleaving."""
 
-    def __init__(self, world: World) -> None:
-        creators = {author for story in world.stories for author, _ in story.shares}
+    def __init__(self, world: World, stories: Sequence[Story]) -> None:
+        creators = {author for story in stories for author, _ in story.shares}
         self.earned = {
             creator: world.value("select ledger.balance(%s, 'earnings')", creator)
             for creator in creators
@@ -62,7 +63,7 @@ def check_step(driver: Driver, baseline: Baseline) -> None:
         )
         assert now["wallets"][str(reader)] == [book.balance(reader), frozen]
     for creator, before in baseline.earned.items():
-        least, most = earned(book, creator)
+        least, most = earned(book.sales, creator)
         assert least <= now["creators"][str(creator)] - before <= most, (least, most, before)
     assert now["payments"] == {str(p.id): p.status for p in book.payments.values()}
     _check_takebacks(driver)
@@ -115,9 +116,9 @@ def _arrive(driver: Driver) -> None:
         driver.backfill()
         for event_id in driver.inbox.in_state("failed"):
             driver.replay(event_id)
-        if not world.value(PENDING, driver.readers):
+        if not world.value(PENDING, driver.people):
             break
-    assert world.value(PENDING, driver.readers) == 0, "the outbox does not become empty"
+    assert world.value(PENDING, driver.people) == 0, "the outbox does not become empty"
     assert driver.inbox.in_state("failed", "parked") == []
 
 

@@ -69,7 +69,7 @@ class Line(stripe.RequestsClient):
 
         A search may show the object of a request that was answered before, as it is by now.
         """
-        if method == "post":
+        if method == "post" and "id" in answer:
             self._made.add(answer["id"])
             self.heard[answer["id"]] = answer
         for thing in answer.get("data", []):

@@ -34,6 +34,11 @@ class Roll:
         return amounts[self.amount % len(amounts)]
 
     @property
+    def spin(self) -> int:
+        """A number of which no value is likelier: of single ones hypothesis has its favourites."""
+        return self.action + 3 * self.kind + 7 * self.amount + 11 * self.how
+
+    @property
     def mishap(self) -> str | None:
         """Every second time something goes wrong."""
         return MISHAPS[self.how // 2 % len(MISHAPS)] if self.how % 2 else None

@@ -70,10 +70,12 @@ class RefundCall:
 class Driver:
     """One interleaving, with people of its own."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, book: Book | None = None) -> None:
         self.world = world
-        self.book = Book()
+        self.book = book or Book()
+        self.stories = world.stories
         self.readers = [uuid4(), uuid4()]
+        self.people = list(self.readers)  # all who have something to do with Stripe
         self.book.wallets = {reader: [] for reader in self.readers}
         world.line.heard.clear()
         world.dashboard_line.heard.clear()
@@ -290,7 +292,10 @@ class Driver:
     def backfill(self) -> None:
         self.world.read_events()
         self.notice()
-        assert self.inbox.undelivered == []
+        assert self.inbox.only_by_webhook(self.inbox.undelivered)
+
+    def fold(self) -> None:
+        self.world.owner.execute("select ledger.fold()")
 
     def read_statement(self) -> None:
         self.world.read_statement()
@@ -318,15 +323,21 @@ class Driver:
     def notice(self, *, may_fail: bool = False) -> list[Takeback]:
         """Tell the model of the answers and events that were taken in; the refunds refused."""
         refused = []
-        for row in self.world.rows(NEW_ANSWERS, self.readers, list(self._answered)):
+        for row in self.world.rows(NEW_ANSWERS, self.people, list(self._answered)):
             self._answered.add(row["id"])
-            if row["state"] == "succeeded":
-                assert self.book.learn(self.world.line.heard[row["stripe_id"]]) == "applied"
-            else:
-                assert row["kind"] == "refund", row
+            answer = self.world.line.heard.get(row["stripe_id"])
+            if row["state"] == "succeeded" and answer is not None:
+                assert self.book.learn(answer) == "applied"
+            elif (row["state"], row["kind"]) == ("failed", "refund"):
                 refused.append(self._refuse(str(row["subject_id"]), row["error_message"]))
+            else:
+                self.end_request(row)
         self.inbox.notice(may_fail=may_fail)
         return refused
+
+    def end_request(self, row: dict[str, Any]) -> None:
+        """It was refused, or withdrawn, or an event answered it."""
+        raise AssertionError(row)
 
     def _refuse(self, own_id: str, message: str) -> Takeback:
         for payment in self.book.payments.values():

@@ -1,21 +1,22 @@
 """What the money must come to, by the model."""
 
 from collections import Counter
+from collections.abc import Iterable
 from uuid import UUID
 
-from tests.property.model import Book, Payment, Takeback
+from tests.property.model import Book, Payment, Sale, Takeback
 
 DISPUTE_FEE_CENTS = 1500
 
 
-def earned(book: Book, creator: UUID) -> tuple[int, int]:
-    """The least and the most that a creator can have, in micro-dollars.
+def earned(sales: Iterable[Sale], creator: UUID) -> tuple[int, int]:
+    """The least and the most that a creator can have of these sales, in micro-dollars.
 
     Of each sale the same part is gone as of its credits, rounded down. Where something that was
     frozen was released, up to a micro-dollar more a release may be gone. Else the two are equal.
     """
     least = most = 0
-    for sale in book.sales:
+    for sale in sales:
         amount = sale.story.earnings(sale.credits).get(creator, 0)
         left = amount - amount * sale.taken // sale.credits
         most += left
@@ -24,9 +25,9 @@ def earned(book: Book, creator: UUID) -> tuple[int, int]:
 
 
 def cents_at_stripe(book: Book) -> int:
-    """What Stripe holds of these payments: what came in less its fees, and less what went back."""
+    """What Stripe holds: what was paid less its fees, less what went back, and less payouts."""
     paid = [payment for payment in book.payments.values() if payment.status == "succeeded"]
-    return sum(
+    return book.other_cents() + sum(
         payment.cents - charge_fee(payment.cents) + sum(map(_moved, payment.takebacks))
         for payment in paid
     )

@@ -25,6 +25,7 @@ class Inbox:
         self._world = world
         self._book = book
         self._newest = _newest_event(world)
+        self._newest_of_accounts = world.newest_event()
         self.events: dict[str, Event] = {}
         self._known: dict[str, tuple[str, int]] = {}
 
@@ -35,6 +36,9 @@ class Inbox:
             page = self._world.list_events(ending_before=self._newest, limit=PAGE)
             if page:
                 self._add(page)
+        for event in self._world.events_of_accounts(self._newest_of_accounts):
+            self._newest_of_accounts = event["id"]
+            self.events[event["id"]] = event
 
     def _add(self, page: list[Event]) -> None:
         self._newest = page[0]["id"]
@@ -43,6 +47,10 @@ class Inbox:
     @property
     def undelivered(self) -> list[str]:
         return [event_id for event_id in self.events if event_id not in self._known]
+
+    def only_by_webhook(self, event_ids: Sequence[str]) -> bool:
+        """Whether these are all of connected accounts: Stripe's list does not have those."""
+        return all("account" in self.events[event_id] for event_id in event_ids)
 
     def in_state(self, *states: str) -> list[str]:
         """Those events, in the order in which they happened."""
@@ -54,8 +62,11 @@ class Inbox:
             return list(threads.map(self._deliver, event_ids))
 
     def _deliver(self, event_id: str) -> str:
-        payload = json.dumps(self.events[event_id])
-        status, body = self._world.deliver(payload.encode(), sign(payload, (WEBHOOK_SECRET,)))
+        event = self.events[event_id]
+        payload = json.dumps(event)
+        signature = sign(payload, (WEBHOOK_SECRET,))
+        door = "/connect" if "account" in event else ""
+        status, body = self._world.deliver(payload.encode(), signature, door)
         assert status == 200, (status, body)
         state: str = body["state"]
         return state
@@ -84,12 +95,20 @@ class Inbox:
 
     def _waits(self, event_id: str) -> bool:
         """Whether the model would park this event now."""
-        thing = self.events[event_id]["data"]["object"]
+        event = self.events[event_id]
+        thing = event["data"]["object"]
+        if "account" in event:
+            return self._book.waits_for_account(event["account"], thing)
         return thing["object"] in ("refund", "dispute") and self._book.payment_of(thing) is None
 
     def _learn(self, event_id: str, state: str, error: str | None) -> None:
-        expected = self._book.learn(self.events[event_id]["data"]["object"])
-        assert state == expected, (self.events[event_id]["type"], state, expected, error)
+        event = self.events[event_id]
+        thing = event["data"]["object"]
+        if "account" in event:
+            expected = self._book.learn_of_account(event["account"], thing)
+        else:
+            expected = self._book.learn(thing)
+        assert state == expected, (event["type"], state, expected, error)
 
 
 def _newest_event(world: World) -> str:

@@ -6,7 +6,9 @@ every step is a roll of the same dice, and only then it is seen what the dice ca
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
 
 from hypothesis import note
 from hypothesis import strategies as st
@@ -15,50 +17,108 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.property.actions import ACTIONS, PAYMENT_METHODS, Happening, new_start
 from tests.property.checks import Baseline, check_step, finish
 from tests.property.dice import Roll, rolls
-from tests.property.driver import Driver
+from tests.property.driver import Driver, Start
 from tests.property.figures import what_happened
+from tests.property.months import MonthDriver
+from tests.property.payout_actions import ACTIONS as PAYOUT_ACTIONS
+from tests.property.payout_checks import (
+    check_payout_step,
+    finish_payouts,
+    what_happened_to_payouts,
+)
+from tests.property.payout_driver import PayoutCall
 from tests.property.world import CHAPTERS, World
 
 OPENINGS = ("nothing", "tried", "paid", "credited", "spent", "spent")
 MOST_LEFT_OUT = 8
+MOST_READY = 3
+PAYOUT_OPENINGS = ("ready", "asked", "sent", "sent", "month", "refused")
 
-names = st.sampled_from([action.__name__ for _, action in ACTIONS])
+
+def names(actions: Sequence[tuple[int, Callable[..., Any]]]) -> st.SearchStrategy[frozenset[str]]:
+    """What is left out in one interleaving, to make room for the rest."""
+    given = [action.__name__ for _, action in actions]
+    return st.frozensets(st.sampled_from(given), max_size=MOST_LEFT_OUT * len(given) // 23)
 
 
-class Payments(RuleBasedStateMachine):
+class Interleaving(RuleBasedStateMachine):
     """One interleaving. Where it happens, and who counts, is set by the test."""
 
     current_world: Callable[[], World]
     count_step: Callable[[], None]
     tally: Callable[[Counter[str]], None]
+    actions: Sequence[tuple[int, Callable[[Any, Roll], Happening | None]]]
+    driver: Driver
+    baseline: Baseline
 
     def __init__(self) -> None:
         super().__init__()
-        world = type(self).current_world()
-        self.driver = Driver(world)
-        self.baseline = Baseline(world)
         self.left_out: frozenset[str] = frozenset()
         self.is_well = True
+
+    def check(self) -> None:
+        """After each step."""
+        raise NotImplementedError
+
+    def finish(self) -> Counter[str]:
+        """At the end; what has happened."""
+        raise NotImplementedError
 
     def teardown(self) -> None:
         """Settle accounts; a world in which something was wrong is of no use to the next one."""
         world = self.driver.world
         was_well, world.is_sound = self.is_well, False
         if was_well:
-            finish(self.driver, self.baseline)
+            happened = self.finish()
             world.is_sound = True
-            self.tally(what_happened(self.driver.book))
+            self.tally(happened)
 
-    @initialize(roll=rolls, left_out=st.frozensets(names, max_size=MOST_LEFT_OUT))
+    @rule(roll=rolls)
+    def step(self, roll: Roll) -> None:
+        """Something of what is possible now."""
+        possible: list[tuple[str, Happening]] = []
+        for weight, action in self.actions:
+            happens = action(self.driver, roll)
+            if happens is not None and action.__name__ not in self.left_out:
+                possible += [(action.__name__, happens)] * weight
+        if possible:
+            self.do(*possible[roll.spin % len(possible)])
+
+    def do(self, name: str, happens: Happening) -> None:
+        """Let it happen, and compare the ledger with the model."""
+        note(name)
+        self.is_well = False
+        happens()
+        self.check()
+        self.count_step()
+        self.is_well = True
+
+
+class Payments(Interleaving):
+    """What happens to payments and sales."""
+
+    actions = ACTIONS
+
+    def __init__(self) -> None:
+        super().__init__()
+        world = type(self).current_world()
+        self.driver = Driver(world)
+        self.baseline = Baseline(world, world.stories)
+
+    def check(self) -> None:
+        check_step(self.driver, self.baseline)
+
+    def finish(self) -> Counter[str]:
+        finish(self.driver, self.baseline)
+        return what_happened(self.driver.book)
+
+    @initialize(roll=rolls, left_out=names(ACTIONS))
     def open(self, roll: Roll, left_out: frozenset[str]) -> None:
-        """Most of what happens needs a payment, or credits that were spent.
-
-        What is left out in one interleaving makes room for the rest.
-        """
+        """Most of what happens needs a payment, or credits that were spent."""
         self.left_out = left_out
         how_far = OPENINGS[roll.action % len(OPENINGS)]
         if how_far != "nothing":
-            self._do(f"opening: {how_far}", lambda: self._open(roll, how_far))
+            self.do(f"opening: {how_far}", lambda: self._open(roll, how_far))
 
     def _open(self, roll: Roll, how_far: str) -> None:
         driver = self.driver
@@ -68,25 +128,56 @@ class Payments(RuleBasedStateMachine):
         if how_far != "paid":
             driver.backfill()
         if how_far == "spent":
-            for story in driver.world.stories:
+            for story in driver.stories:
                 driver.buy(start.reader, story, CHAPTERS[:2])
 
-    @rule(roll=rolls)
-    def step(self, roll: Roll) -> None:
-        """Something of what is possible now."""
-        possible: list[tuple[str, Happening]] = []
-        for weight, action in ACTIONS:
-            happens = action(self.driver, roll)
-            if happens is not None and action.__name__ not in self.left_out:
-                possible += [(action.__name__, happens)] * weight
-        if possible:
-            self._do(*possible[roll.action % len(possible)])
 
-    def _do(self, name: str, happens: Happening) -> None:
-        """Let it happen, and compare the ledger with the model."""
-        note(name)
-        self.is_well = False
-        happens()
-        check_step(self.driver, self.baseline)
-        self.count_step()
-        self.is_well = True
+class Payouts(Interleaving):
+    """What happens to creators who have earned something."""
+
+    actions = PAYOUT_ACTIONS
+    driver: MonthDriver
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.driver = MonthDriver(type(self).current_world())
+        self.baseline = Baseline(self.driver.world, ())
+
+    def check(self) -> None:
+        check_payout_step(self.driver, self.baseline)
+
+    def finish(self) -> Counter[str]:
+        finish_payouts(self.driver, self.baseline)
+        return what_happened_to_payouts(self.driver)
+
+    @initialize(roll=rolls, left_out=names(PAYOUT_ACTIONS))
+    def open(self, roll: Roll, left_out: frozenset[str]) -> None:
+        """Somebody has bought from everybody, and some creators can be paid, or were."""
+        self.left_out = left_out
+        how_far = PAYOUT_OPENINGS[roll.action % len(PAYOUT_OPENINGS)]
+        self.do(f"opening: {how_far}", lambda: self._open(roll, how_far))
+
+    def _open(self, roll: Roll, how_far: str) -> None:
+        driver = self.driver
+        open_shop(driver)
+        creators = driver.creators
+        ready = [creators[number] for number in roll.order if number < len(creators)]
+        for creator in ready[: 1 + roll.how % MOST_READY]:
+            driver.get_ready(creator)
+        if how_far == "month":
+            driver.close_month(0, 2.0)
+        elif how_far != "ready":
+            driver.request(PayoutCall(ready[0], None, str(uuid4())))
+        if how_far == "sent":
+            driver.send()
+        elif how_far == "refused":
+            (payout,) = driver.book.payouts.values()
+            driver.send_to_who_may_not_receive(payout)
+
+
+def open_shop(driver: MonthDriver) -> None:
+    """A payment, and sales of everybody's story."""
+    start = Start(driver.readers[0], driver.world.packages[1][0], "intent", str(uuid4()))
+    driver.buy_credits(start)
+    for story in driver.stories:
+        driver.buy(start.reader, story, CHAPTERS[:3])

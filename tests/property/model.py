@@ -160,6 +160,14 @@ class Book:
     def balance(self, person: UUID) -> int:
         return sum(lot.left for lot in self.wallets.get(person, []))
 
+    def other_cents(self) -> int:
+        """Cents at Stripe that have nothing to do with payments."""
+        return 0
+
+    def waits_for_account(self, account_id: str, thing: dict[str, Any]) -> bool:
+        """Whether news of a connected account come before the account."""
+        return False
+
     def owned(self, reader: UUID, story: Story) -> set[int]:
         """The chapters that somebody has paid for and may read."""
         bought = [s for s in self.sales if (s.reader, s.story.id) == (reader, story.id)]
@@ -200,6 +208,10 @@ class Book:
         kind = thing["object"].replace(".", "_")
         outcome: str = getattr(self, f"learn_{kind}")(thing)
         return outcome
+
+    def learn_of_account(self, account_id: str, thing: dict[str, Any]) -> str:
+        """Take in what happened in a connected account."""
+        return "ignored"
 
     def learn_customer(self, thing: dict[str, Any]) -> str:
         return "applied"

@@ -1,5 +1,6 @@
 """One database with the edge, the worker's parts and Stripe's sandbox, for many interleavings."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from psycopg.rows import dict_row
 from api import create_app
 from api.config import EdgeSettings, StripeSettings, with_login
 from api.sandbox.server import RunningSandbox
+from api.stripe.accounts import read_accounts
 from api.stripe.backfill import read_events
 from api.stripe.balance import read_statement
 from api.stripe.tasks import send_due_requests
@@ -26,7 +28,7 @@ from tests.property.model import Story
 
 JWT_SECRET = "a secret of at least thirty-two characters"
 SECRET_KEY = "sk_test_property"
-WEBHOOK_SECRET = "whsec_property"
+WEBHOOK_SECRET = "whsec_property"  # of both doors
 CHAPTERS = tuple(range(1, 10))
 # What divides badly shows where a micro-dollar is lost.
 PRICES_AND_SHARES = ((23, (10_000,)), (37, (3333, 3333, 3334)))
@@ -49,7 +51,15 @@ POISON = """
     $$;
     grant select on public.poison to public;
 """
-POISONED_TABLES = ("payments", "refunds", "disputes")
+POISONED_TABLES = ("payments", "refunds", "disputes", "payouts", "payout_accounts")
+# A page of events that Stripe's own list does not show: those of connected accounts.
+EVENTS_OF_ACCOUNTS = """
+    select body from objects
+    where kind = 'event' and json_extract(body, '$.account') is not null
+        and sequence > (select sequence from objects where id = ?)
+    order by sequence
+"""
+NEWEST_EVENT = "select id from objects where kind = 'event' order by sequence desc limit 1"
 
 
 class World:
@@ -60,7 +70,7 @@ class World:
         self.is_sound = True
         self.sandbox = sandbox
         self.owner = psycopg.connect(url, autocommit=True)
-        self.web = psycopg.connect(with_login(url, "authenticator", None), autocommit=True)
+        self.web = self.connect()
         self.line = Line()
         self.stripe = make_client(SECRET_KEY, sandbox.url, self.line)
         # What happens in Stripe's dashboard is not something that we asked for.
@@ -82,6 +92,10 @@ class World:
             each.close()
         self.app.extensions["database"].close()
 
+    def connect(self) -> psycopg.Connection[Any]:
+        """One more session of PostgREST's login."""
+        return psycopg.connect(with_login(self.url, "authenticator", None), autocommit=True)
+
     def _make_edge(self) -> Flask:
         settings = EdgeSettings(
             database_url=with_login(self.url, "edge", None),
@@ -89,6 +103,7 @@ class World:
             stripe=StripeSettings(
                 secret_key=SECRET_KEY,
                 webhook_secrets=(WEBHOOK_SECRET,),
+                connect_webhook_secrets=(WEBHOOK_SECRET,),
                 api_base=self.sandbox.url,
             ),
             edge_url="http://127.0.0.1:8000",
@@ -124,11 +139,11 @@ class World:
             answer = client.post(path, json=body, headers=headers)
             return answer.status_code, answer.get_json()
 
-    def deliver(self, payload: bytes, signature: str) -> tuple[int, dict[str, Any]]:
-        """A webhook."""
+    def deliver(self, payload: bytes, signature: str, door: str = "") -> tuple[int, dict[str, Any]]:
+        """A webhook, at the platform's own door or at another one."""
         with self.app.test_client() as client:
             answer = client.post(
-                "/webhooks/stripe",
+                f"/webhooks/stripe{door}",
                 data=payload,
                 headers={"Stripe-Signature": signature, "Content-Type": "application/json"},
             )
@@ -156,6 +171,10 @@ class World:
     def read_events(self) -> int:
         return read_events(self.owner, self.dashboard, livemode=False)
 
+    def read_accounts(self, which: str) -> int:
+        stop = threading.Event()
+        return read_accounts(self.owner, self.dashboard, stop, which=which, livemode=False)
+
     def read_statement(self) -> int:
         return read_statement(self.owner, self.dashboard)
 
@@ -176,6 +195,25 @@ class World:
         )
         events: list[dict[str, Any]] = answer.json()["data"]
         return events
+
+    def events_of_accounts(self, after: str) -> list[dict[str, Any]]:
+        """What happened in connected accounts, which only webhooks tell, oldest first."""
+        return [json.loads(body) for (body,) in self.ask_sandbox(EVENTS_OF_ACCOUNTS, after)]
+
+    def newest_event(self) -> str:
+        """The last of all events."""
+        ((event_id,),) = self.ask_sandbox(NEWEST_EVENT)
+        return str(event_id)
+
+    def objects_of_sandbox(self, statement: str, *values: str) -> list[dict[str, Any]]:
+        """Objects with all that is never shown; the statement answers their id and body."""
+        return [json.loads(body) for _, body in self.ask_sandbox(statement, *values)]
+
+    def ask_sandbox(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        """What the sandbox knows that nobody can ask Stripe for."""
+        store = self.sandbox.sandbox.store
+        with store.transaction():
+            return store.query(statement, values)
 
     def cents_at_stripe(self) -> int:
         balance = self.dashboard.v1.balance.retrieve()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import psycopg
@@ -14,8 +14,7 @@ from psycopg import sql
 
 from api.stack.postgres import EmbeddedPostgres
 from api.stack.wait import wait_until
-from bench.purchase.errors import BenchError
-from bench.purchase.plan import Plan
+from bench.errors import BenchError
 
 Connection = psycopg.Connection[Any]
 
@@ -55,6 +54,16 @@ class Used:
         )
 
 
+class Sized(Protocol):
+    """A plan that says how large the server is."""
+
+    @property
+    def shared_buffers(self) -> str: ...
+
+    @property
+    def max_wal_size(self) -> str: ...
+
+
 class BenchServer:
     """The running server, seen by a session that stays out of the measured databases."""
 
@@ -80,6 +89,10 @@ class BenchServer:
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database and whoever is in it."""
+        self._monitor.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
     def checkpoint(self) -> None:
         """Begin the next stretch of WAL."""
@@ -147,7 +160,7 @@ class BenchServer:
 
 
 @contextmanager
-def running_server(plan: Plan, parent: Path) -> Iterator[BenchServer]:
+def running_server(plan: Sized, parent: Path) -> Iterator[BenchServer]:
     """Make a server in a temporary folder below `parent`; stop it and remove it at the end."""
     with tempfile.TemporaryDirectory(prefix="infinite-pages-bench-", dir=parent) as folder:
         postgres = EmbeddedPostgres(Path(folder) / "postgres")
@@ -162,7 +175,7 @@ def running_server(plan: Plan, parent: Path) -> Iterator[BenchServer]:
             postgres.stop()
 
 
-def _configure(postgres: EmbeddedPostgres, plan: Plan) -> None:
+def _configure(postgres: EmbeddedPostgres, plan: Sized) -> None:
     settings = {
         "shared_buffers": plan.shared_buffers,
         "max_wal_size": plan.max_wal_size,
@@ -178,7 +191,7 @@ def _configure(postgres: EmbeddedPostgres, plan: Plan) -> None:
 
 
 def run_script(postgres: EmbeddedPostgres, database: str, path: Path, **variables: int) -> None:
-    """Run one of this folder's SQL files whole, or not at all."""
+    """Run an SQL file whole, or not at all."""
     command = [
         str(postgres.bin_folder / "psql"),
         "--no-psqlrc",

@@ -1,7 +1,9 @@
--- A past, an evening at a time: every reader buys one chapter, every second of them the star's.
+-- A past, an evening at a time: every reader buys one chapter, of the story that bench.story_sold() says.
 -- Writes what so many purchases would have written, in one statement, so that verify() stays empty.
+-- `ago` is how long ago the evening was, `with_keys` whether the calls had idempotency keys.
 
-create function bench.pass_evening(evening bigint, readers bigint)
+create function bench.pass_evening(
+    evening bigint, readers bigint, ago interval default '0', with_keys boolean default true)
 returns void
 language sql volatile
 begin atomic
@@ -10,14 +12,13 @@ begin atomic
             bench.reader(s.reader) as reader_id,
             bench.story(s.story) as story_id,
             bench.creator(s.story) as creator_id,
-            case s.story when 0 then 3 + evening else 3 + evening / s.others end::integer as chapter,
+            bench.chapter_sold(s.story, evening) as chapter,
             bench.request_key((1::bigint << 46) + evening) as request_key,
-            uuidv7() as transaction_id,
-            uuidv7() as purchase_id
+            uuidv7(-ago) as transaction_id,
+            uuidv7(-ago) as purchase_id
         from (
-            select n as reader, case (n + evening) % 2 when 0 then 0 else 1 + (n + evening) % o.others end as story, o.others
+            select n as reader, bench.story_sold(n, evening) as story
             from generate_series(0, readers - 1) as n
-            cross join (select count(*) - 1 as others from app.stories) as o
         ) as s
     ),
     wallets as (
@@ -42,11 +43,11 @@ begin atomic
     ),
     transfers as (
         insert into ledger.transfers (
-            book_id, transaction_id, debit_owner_id, debit_kind, credit_owner_id, credit_kind,
+            id, created_at, book_id, transaction_id, debit_owner_id, debit_kind, credit_owner_id, credit_kind,
             amount, balance_after, reference_type, reference_id, asset, kind,
             credits, credit_value, creator_basis_points, split_basis_points)
         select
-            s.reader_id, s.transaction_id, m.debit_owner_id, m.debit_kind, m.credit_owner_id, m.credit_kind,
+            uuidv7(-ago), now() - ago, s.reader_id, s.transaction_id, m.debit_owner_id, m.debit_kind, m.credit_owner_id, m.credit_kind,
             m.amount, m.balance_after, 'story_chapter', s.story_id, m.asset, m.kind,
             m.credits, m.credit_value, m.creator_basis_points, m.split_basis_points
         from sales as s
@@ -63,10 +64,10 @@ begin atomic
     ),
     purchases as (
         insert into app.story_purchases (
-            user_id, id, story_id, creator_id, transaction_id, purchase_type, chapters_unlocked, credits_spent,
-            earned_microdollars)
+            created_at, user_id, id, story_id, creator_id, transaction_id, purchase_type, chapters_unlocked,
+            credits_spent, earned_microdollars)
         select
-            s.reader_id, s.purchase_id, s.story_id, s.creator_id, s.transaction_id, 'chapter', array[s.chapter], 5,
+            now() - ago, s.reader_id, s.purchase_id, s.story_id, s.creator_id, s.transaction_id, 'chapter', array[s.chapter], 5,
             175000
         from sales as s
     ),
@@ -81,5 +82,6 @@ begin atomic
             s.purchase_id, s.story_id, 'chapter', array[s.chapter], 5, w.balance, false, 'Enjoy your reading.'
         )::app.purchase_answer)
     from sales as s
-    inner join wallets as w on w.owner_id = s.reader_id;
+    inner join wallets as w on w.owner_id = s.reader_id
+    where with_keys;
 end;

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from random import SystemRandom
@@ -21,43 +22,87 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.checks import Baseline, check_step, finish
 from tests.property.driver import Driver, RefundCall, Start
-from tests.property.machine import Payments
+from tests.property.machine import Interleaving, Payments, Payouts, open_shop
 from tests.property.model import Payment
+from tests.property.months import MonthDriver
+from tests.property.payout_checks import check_payout_step, finish_payouts
+from tests.property.payout_driver import PayoutCall
 from tests.property.world import CHAPTERS, World, open_world
 
 NewDatabase = Callable[[], str]
 
-USUAL = 500
-STEPS = 18
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the interleavings. A part in which something never happens would prove little."""
+
+    name: str
+    usual: int
+    steps: int
+    happens: frozenset[str]
+
+
+OF_PAYMENTS = Part(
+    "payments",
+    usual=350,
+    steps=18,
+    happens=frozenset(
+        {
+            "disputes closed",
+            "disputes lost",
+            "disputes open",
+            "disputes won",
+            "payments canceled",
+            "payments pending",
+            "payments succeeded",
+            "recalls final",
+            "recalls from sales",
+            "recalls frozen",
+            "recalls released",
+            "recalls returned",
+            "refunds failed",
+            "refunds pending",
+            "refunds succeeded",
+            "sales closed again",
+        }
+    ),
+)
+OF_PAYOUTS = Part(
+    "payouts",
+    usual=150,
+    steps=24,
+    happens=frozenset(
+        {
+            "accounts connected anew",
+            "months closed",
+            "negative balances",
+            "payouts canceled",
+            "payouts failed",
+            "payouts held",
+            "payouts of a month",
+            "payouts paid",
+            "payouts tried again",
+            "skipped below_minimum",
+            "skipped negative",
+            "skipped not_verified",
+            "skipped on_hold",
+            "skipped paused",
+            "skipped under_review",
+            "transfers taken back in part",
+            "transfers taken back whole",
+        }
+    ),
+)
+USUAL = OF_PAYMENTS.usual + OF_PAYOUTS.usual
 # The ledger proves itself by reading everything, so a new one is cheaper than an old one.
 INTERLEAVINGS_IN_ONE_WORLD = 40
 HOW = settings(
-    stateful_step_count=STEPS,
     deadline=None,
     database=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.generate, Phase.shrink),
 )
-# Stories in which none of this happens would prove nothing.
-HAPPENS = {
-    "disputes closed",
-    "disputes lost",
-    "disputes open",
-    "disputes won",
-    "payments canceled",
-    "payments pending",
-    "payments succeeded",
-    "recalls final",
-    "recalls from sales",
-    "recalls frozen",
-    "recalls released",
-    "recalls returned",
-    "refunds failed",
-    "refunds pending",
-    "refunds succeeded",
-    "sales closed again",
-}
 
 
 class Worlds:
@@ -115,23 +160,42 @@ def test_the_ledger_agrees_with_the_model_and_with_stripe(
         count_step = staticmethod(worlds.count_step)
         tally = staticmethod(worlds.happened.update)
 
-    wanted = int(os.environ.get("INTERLEAVINGS", USUAL))
-    seed_of_run = int(os.environ.get("SEED") or SystemRandom().randrange(10**9))
     with capsys.disabled():
-        print(f"\n{wanted} interleavings of payments with SEED={seed_of_run}", flush=True)
+        play(Machine, worlds, OF_PAYMENTS)
+
+
+def test_every_creator_is_paid_what_they_earned_and_once(
+    worlds: Worlds, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """IP6, IP7: the same for what goes out: payouts, months, transfers and what comes back."""
+
+    class Machine(Payouts):
+        current_world = worlds.current
+        count_step = staticmethod(worlds.count_step)
+        tally = staticmethod(worlds.happened.update)
+
+    with capsys.disabled():
+        play(Machine, worlds, OF_PAYOUTS)
+
+
+def play(machine: type[Interleaving], worlds: Worlds, part: Part) -> None:
+    """Play a part of the interleavings, and say how it went."""
+    wanted = max(1, int(os.environ.get("INTERLEAVINGS", USUAL)) * part.usual // USUAL)
+    seed_of_run = int(os.environ.get("SEED") or SystemRandom().randrange(10**9))
+    print(f"\n{wanted} interleavings of {part.name} with SEED={seed_of_run}", flush=True)
     began = monotonic()
     for number in count(seed_of_run):
         left = wanted - worlds.interleavings
         if left <= 0:
             break
-        seed(number)(Machine)
-        run_state_machine_as_test(Machine, settings=settings(HOW, max_examples=left * 3 // 4 + 1))
-    with capsys.disabled():
-        print(f"{worlds.interleavings} interleavings, {worlds.steps} steps, ", end="")
-        print(f"{monotonic() - began:.0f} s")
-        print(", ".join(f"{times} {what}" for what, times in sorted(worlds.happened.items())))
-    if wanted >= USUAL:
-        assert {what for what in HAPPENS if not worlds.happened[what]} == set()
+        seed(number)(machine)
+        how = settings(HOW, max_examples=left * 3 // 4 + 1, stateful_step_count=part.steps)
+        run_state_machine_as_test(machine, settings=how)
+    print(f"{worlds.interleavings} interleavings, {worlds.steps} steps, ", end="")
+    print(f"{monotonic() - began:.0f} s")
+    print(", ".join(f"{times} {what}" for what, times in sorted(worlds.happened.items())))
+    if wanted >= part.usual:
+        assert {what for what in part.happens if not worlds.happened[what]} == set()
 
 
 # Stories that came out wrong once, each as short as it could be made.
@@ -142,7 +206,7 @@ class Story:
 
     def __init__(self, world: World) -> None:
         self.driver = Driver(world)
-        self.baseline = Baseline(world)
+        self.baseline = Baseline(world, world.stories)
         self.payment = self._pay()
 
     def _pay(self, payment_method: str = "pm_card_visa") -> Start:
@@ -234,3 +298,91 @@ def test_a_refund_that_failed_before_anything_was_heard_of_it(
         driver.notice()
         story.check()
     story.end()
+
+
+# Stories of payouts that the dice hardly ever tell.
+
+
+class PayoutStory:
+    """A creator who asks to be paid everything, and every step is checked."""
+
+    def __init__(self, world: World) -> None:
+        self.driver = MonthDriver(world)
+        self.baseline = Baseline(world, ())
+        open_shop(self.driver)
+        self.creator = self.driver.creators[0]
+        self.driver.get_ready(self.creator)
+        self.driver.request(PayoutCall(self.creator, None, str(uuid4())))
+        (self.payout,) = self.driver.book.payouts.values()
+        self.check()
+
+    def check(self) -> None:
+        check_payout_step(self.driver, self.baseline)
+
+    def end(self) -> None:
+        finish_payouts(self.driver, self.baseline)
+
+
+@pytest.fixture
+def payout_story(worlds: Worlds) -> PayoutStory:
+    return PayoutStory(worlds.current())
+
+
+@pytest.mark.parametrize("change", ["disable", "deauthorize"])
+def test_an_answer_is_lost_and_then_the_account(payout_story: PayoutStory, change: str) -> None:
+    """DG8: Stripe would refuse the transfer now, and has made it."""
+    driver = payout_story.driver
+    driver.send("lost_reply")
+    payout_story.check()
+    assert payout_story.payout.status == "processing"
+    driver.change_account(payout_story.payout.destination, change)
+    driver.send()
+    payout_story.check()
+    assert payout_story.payout.status == "paid"
+    payout_story.end()
+
+
+def test_a_transfer_is_taken_back_before_it_is_known(payout_story: PayoutStory) -> None:
+    """DG8: the first that is heard of it is that it was reversed, in part."""
+    driver, payout = payout_story.driver, payout_story.payout
+    driver.send("crash_after")
+    (transfer_id,) = driver.transfer_ids()
+    driver.reverse(transfer_id, 5)
+    driver.inbox.deliver(driver.inbox.undelivered[-1:])
+    driver.notice()
+    payout_story.check()
+    assert (payout.status, payout.cents_back) == ("paid", 5)
+    payout_story.end()
+
+
+def test_more_reversals_than_stripe_shows(payout_story: PayoutStory) -> None:
+    """DG8: the newest event does not tell of the first reversal; it comes right after that one."""
+    driver, payout = payout_story.driver, payout_story.payout
+    driver.send()
+    for _ in range(11):
+        driver.reverse(str(payout.transfer_id), 1)
+    newest = driver.inbox.undelivered[-1]
+    driver.inbox.deliver([newest])
+    driver.notice()
+    payout_story.check()
+    assert (driver.inbox.in_state("failed"), payout.cents_back) == ([newest], 0)
+    driver.backfill()
+    assert payout.cents_back == 10
+    payout_story.end()
+    assert payout.cents_back == 11
+
+
+def test_a_refused_payout_is_tried_again_once(payout_story: PayoutStory) -> None:
+    """IP7: its money is there again, and leaves once, whoever asks how often."""
+    driver, payout = payout_story.driver, payout_story.payout
+    driver.send_to_who_may_not_receive(payout)
+    payout_story.check()
+    assert payout.status == "failed"
+    with driver.telling(True):
+        driver.change_account(payout.destination, "complete")
+    for _ in range(2):
+        driver.retry(payout)
+        payout_story.check()
+    driver.send()
+    assert driver.book.paid_out(payout_story.creator) == payout.cents
+    payout_story.end()

@@ -1,5 +1,30 @@
 -- Stripe's statement and the ledger, line against line.
 
+create or replace function app.collect_stripe_movements()
+returns setof app.stripe_movement
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+    v_module regproc;
+begin
+    for v_module in
+        select p.oid::regproc
+        from pg_catalog.pg_proc as p
+        where p.pronamespace = 'app'::regnamespace
+            and p.prorettype = 'app.stripe_movement'::regtype
+            and p.proretset
+            and p.pronargs = 0
+            and p.proname <> 'collect_stripe_movements'
+    loop
+        return query execute format('select * from %s()', v_module);
+    end loop;
+end;
+$$;
+comment on function app.collect_stripe_movements() is $$The movements through Stripe of every module
+
+Each function without arguments that returns app.stripe_movement belongs to it.$$;
+
 create or replace function app.stripe_movements()
 returns table (source_id text, kind text, cents bigint, detail text, place bigint)
 language sql stable
@@ -7,27 +32,31 @@ set search_path = ''
 begin atomic
     select m.source_id, m.kind, m.cents, m.detail,
         row_number() over (partition by m.source_id, m.cents order by m.kind)
-    from (
-        select
-            case t.reference_type
-                when 'payment' then p.stripe_charge_id
-                when 'refund' then r.stripe_refund_id
-                when 'dispute' then d.stripe_dispute_id
-            end as source_id,
-            t.kind::text as kind,
-            case when t.credit_kind = 'stripe' then t.amount else -t.amount end / 10000 as cents,
-            format('%s %s of %s', t.reference_type, t.reference_id, t.book_id) as detail
-        from ledger.transfers as t
-        left join app.payments as p on t.reference_type = 'payment' and p.id = t.reference_id
-        left join app.refunds as r on t.reference_type = 'refund' and r.id = t.reference_id
-        left join app.disputes as d on t.reference_type = 'dispute' and d.id = t.reference_id
-        where (t.credit_kind = 'stripe' or t.debit_kind = 'stripe')
-            and t.kind not in ('fee', 'settlement', 'adjustment')
-    ) as m;
+    from app.collect_stripe_movements() as m;
 end;
 comment on function app.stripe_movements() is $$What the ledger says went through Stripe, under Stripe's names
 
 Without what was posted from the statement itself.$$;
+
+create or replace function app.check_stripe_movements()
+returns setof ledger.violation
+language sql stable
+set search_path = ''
+begin atomic
+    select 'stripe_movements', 'stripe',
+        format('%s micro-dollars went through it, modules and the statement account for %s', s.moved, s.known)
+    from (
+        select
+            coalesce(sum(case when t.credit_kind = 'stripe' then t.amount else -t.amount end), 0) as moved,
+            coalesce(sum(case when t.credit_kind = 'stripe' then t.amount else -t.amount end)
+                filter (where t.kind in ('fee', 'settlement', 'adjustment')), 0)
+            + (select coalesce(sum(m.cents), 0) * 10000 from app.stripe_movements() as m) as known
+        from ledger.transfers as t
+        where t.credit_kind = 'stripe' or t.debit_kind = 'stripe'
+    ) as s
+    where s.moved <> s.known;
+end;
+comment on function app.check_stripe_movements() is $$Whatever went through Stripe, some module knows why$$;
 
 create or replace function app.stripe_lines()
 returns table (id text, source_id text, type text, cents bigint, created_at timestamptz, place bigint)

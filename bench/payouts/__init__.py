@@ -1,0 +1,1 @@
+"""What it costs to pay everybody at a month's end."""

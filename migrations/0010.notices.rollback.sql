@@ -1,0 +1,3 @@
+drop table app.notices cascade;
+drop table app.notice_settings cascade;
+drop table app.notice_templates cascade;
