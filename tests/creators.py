@@ -8,6 +8,7 @@ import psycopg
 
 Connection = psycopg.Connection[Any]
 CENT = 10_000  # micro-dollars
+LAST_ID = UUID(int=2**128 - 1)  # whoever has it comes last in a batch
 
 
 @dataclass(frozen=True)
@@ -41,5 +42,17 @@ def new_earner(
 
 
 def close_from_the_first_day(owner: Connection) -> None:
-    """Whatever day it is, the last month is due."""
+    """Whatever day it is, the last month is due: somebody had earned something in it."""
     owner.execute("update app.economy set payout_day = 1")
+    owner.execute("select app.ensure_profile(%s)", (LAST_ID,))
+    for cents in (1, -1):
+        owner.execute(
+            "select app.adjust_earnings(%s, %s, 'for a test', null)", (LAST_ID, cents * CENT)
+        )
+    with owner.transaction():
+        owner.execute("set local session_replication_role = 'replica'")
+        owner.execute(
+            "update ledger.transfers set created_at = date_trunc('month', now()) - interval '1 day'"
+            " where book_id = %s",
+            (LAST_ID,),
+        )

@@ -29,7 +29,7 @@ from tests.conftest import NewDatabase
 from tests.market import acting_as, value
 from tests.payments import READING_EVENTS
 from tests.payouts import DOLLAR, TRANSFERS, Office, Popen, kill, log_of, open_office, workers
-from tests.payroll import check_everybody_once, new_creators
+from tests.payroll import check_everybody_once, long_ago, new_creators
 from tests.processes import COMMAND, clean_environment
 from tests.shop import refusal
 from tests.teller import WAIT_SECONDS, Sandbox
@@ -307,6 +307,7 @@ def test_a_worker_killed_while_it_closes_a_month(
     url, log = migrated_database(), tmp_path / "worker.log"
     with psycopg.connect(url, autocommit=True) as owner:
         creators = new_creators(owner, 1100, 1500)
+        long_ago(owner)
         owner.execute("update app.economy set payout_day = 1")
         month: date = value(owner, "select app.month_to_close()")
         owner.execute("select ledger.fold()")  # what is folded locks no creator's account any more
@@ -547,7 +548,9 @@ def test_the_server_is_killed_while_the_answer_is_on_its_way(outpost: Outpost) -
         owner.execute("update app.payout_accounts set stripe_account_id = %s", (account.id,))
         with acting_as(owner, creator):
             payout = value(owner, "select payout_id from api.request_payout()")
-        owner.execute("select app.run_monthly_payouts(app.month_to_close())")
+        owner.execute(
+            "select app.run_monthly_payouts((app.month_of(now()) - interval '1 month')::date)"
+        )
     sandbox.fault(TRANSFERS, "hold")
     # Events would tell as well: here nobody reads them.
     sandbox.fault("/v1/events", "error_500", method="GET", times=ALWAYS)

@@ -86,8 +86,6 @@ OF_PAYOUTS = Part(
             "skipped negative",
             "skipped not_verified",
             "skipped on_hold",
-            "skipped paused",
-            "skipped under_review",
             "transfers taken back in part",
             "transfers taken back whole",
         }

@@ -15,37 +15,48 @@ return (
 );
 comment on function app.hold_days(uuid) is $$Days that a creator's new earnings wait: by tier, else app.economy$$;
 
+create or replace function app.pending_earnings(creator_ids uuid[], since timestamptz[])
+returns table (creator_id uuid, microdollars bigint)
+language sql stable
+set search_path = ''
+begin atomic
+    with creators as materialized (
+        -- The id finds the partition and the place; a day more, for ids are stamped after their transaction began.
+        select u.creator_id, u.since, ledger.id_floor(u.since - interval '1 day') as first_id
+        from unnest(creator_ids, since) as u (creator_id, since)
+    )
+    select c.creator_id, (s.amount - k.amount)::bigint
+    from creators as c
+    cross join lateral (
+        select coalesce(sum(t.amount), 0) as amount
+        from ledger.transfers as t
+        where t.credit_owner_id = c.creator_id and t.credit_kind = 'earnings' and t.kind = 'earning'
+            and t.id >= c.first_id and t.created_at > c.since
+    ) as s
+    cross join lateral (
+        select coalesce(sum(r.amount - coalesce((
+            select sum(b.amount)
+            from ledger.transfers as b
+            where b.book_id = r.book_id and b.reverses_id = r.id and b.kind = 'release'), 0)), 0) as amount
+        from ledger.transfers as r
+        inner join ledger.transfers as o on o.book_id = r.book_id and o.id = r.reverses_id
+        where r.debit_owner_id = c.creator_id and r.debit_kind = 'earnings' and r.kind in ('clawback', 'freeze')
+            and r.id >= c.first_id and o.created_at > c.since
+    ) as k;
+end;
+comment on function app.pending_earnings(uuid[], timestamptz[]) is $$Earnings of sales after a time of each creator's own, in micro-dollars
+
+Less what was taken back of them. Only credits age; a debit counts at once, against the sale it takes back.$$;
+
 create or replace function app.pending_earnings(creator_id uuid, since timestamptz)
 returns bigint
 language sql stable
 set search_path = ''
 return (
-    select coalesce(sum(t.amount), 0)::bigint
-        - coalesce((
-            select sum(r.amount - coalesce((
-                select sum(b.amount)
-                from ledger.transfers as b
-                where b.book_id = r.book_id and b.reverses_id = r.id and b.kind = 'release'), 0))
-            from ledger.transfers as r
-            inner join ledger.transfers as o
-                on o.book_id = r.book_id and o.id = r.reverses_id
-            where r.debit_owner_id = pending_earnings.creator_id
-                and r.debit_kind = 'earnings'
-                and r.kind in ('clawback', 'freeze')
-                and r.id >= ledger.id_floor(pending_earnings.since - interval '1 day')
-                and o.created_at > pending_earnings.since
-        ), 0)::bigint
-    from ledger.transfers as t
-    where t.credit_owner_id = pending_earnings.creator_id
-        and t.credit_kind = 'earnings'
-        and t.kind = 'earning'
-        -- The id finds the partition and the place; a day more, for ids are stamped after their transaction began.
-        and t.id >= ledger.id_floor(pending_earnings.since - interval '1 day')
-        and t.created_at > pending_earnings.since
+    select p.microdollars
+    from app.pending_earnings(array[pending_earnings.creator_id], array[pending_earnings.since]) as p
 );
-comment on function app.pending_earnings(uuid, timestamptz) is $$Earnings of sales after this time, in micro-dollars
-
-Less what was taken back of them. Only credits age; a debit counts at once, against the sale it takes back.$$;
+comment on function app.pending_earnings(uuid, timestamptz) is $$Earnings of one creator's sales after this time, in micro-dollars$$;
 
 create or replace function app.earnings_figures(
     out balance_microdollars bigint, out pending_microdollars bigint, out available_microdollars bigint,

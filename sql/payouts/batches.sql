@@ -101,9 +101,9 @@ begin
             from app.payout_candidates(v_creators, v_batch.cutoff_at) as c
             where c.balance_microdollars <> 0);
         v_payouts := array(
-            select app.new_payout(c, c.available_microdollars / 10000, v_batch.id, null)
-            from unnest(v_candidates) as c
-            where c.reason is null);
+            select p
+            from app.new_payouts(
+                array(select c from unnest(v_candidates) as c where c.reason is null), null, v_batch.id, null) as p);
         perform app.make_payouts(v_payouts);
         insert into app.payout_skips (
             batch_id, creator_id, reason, balance_microdollars, available_microdollars, minimum_cents)

@@ -1,84 +1,59 @@
 -- Payouts: money set aside for a creator, and given back where it could not be sent.
 
-create or replace function app.period_start(creator_id uuid, period_end timestamptz)
-returns timestamptz
-language sql stable
+create or replace function app.new_payouts(
+    candidates app.payout_candidate[], amount_cents bigint, batch_id uuid, retries_id uuid)
+returns setof app.payouts
+language sql volatile
 set search_path = ''
-return least(
-    period_start.period_end,
-    coalesce(
-        (select max(p.period_end)
-            from app.payouts as p
-            where p.creator_id = period_start.creator_id and p.status not in ('failed', 'canceled')),
-        (select t.created_at
-            from ledger.transfers as t
-            where t.credit_owner_id = period_start.creator_id and t.credit_kind = 'earnings'
-            order by t.id
-            limit 1)));
-comment on function app.period_start(uuid, timestamptz) is $$From when on a payout pays
-
-From the end of the one before, or from the first sale.$$;
-
-create or replace function app.count_sales(creator_id uuid, period_start timestamptz, period_end timestamptz)
-returns bigint
-language sql stable
-set search_path = ''
-return (
-    select count(*)
-    from ledger.transfers as t
-    where t.credit_owner_id = count_sales.creator_id and t.credit_kind = 'earnings' and t.kind = 'earning'
-        -- The ids find the place; a day more on both sides, for they are stamped after their transaction began.
-        and t.id >= ledger.id_floor(count_sales.period_start - interval '1 day')
-        and t.id < ledger.id_floor(count_sales.period_end + interval '1 day')
-        and t.created_at >= count_sales.period_start
-        and t.created_at <= count_sales.period_end
-);
-comment on function app.count_sales(uuid, timestamptz, timestamptz) is $$How many sales a creator had between two times$$;
-
-create or replace function app.new_payout(
-    candidate app.payout_candidate, amount_cents bigint, batch_id uuid, retries_id uuid)
-returns app.payouts
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-    v_review_cents constant bigint := (select e.payout_review_cents from app.economy as e);
-    v_payout app.payouts;
-    v_recent_cents bigint := 0;
-begin
-    if v_review_cents is not null then
-        -- Several small ones are as good as one that is large.
-        v_recent_cents := coalesce((
-            select sum(p.amount_cents)
-            from app.payouts as p
-            where p.creator_id = (new_payout.candidate).creator_id and p.status not in ('failed', 'canceled')
-                and p.created_at > now() - interval '30 days'), 0);
-    end if;
-    v_payout.id := app.new_id();
-    v_payout.creator_id := (new_payout.candidate).creator_id;
-    v_payout.batch_id := new_payout.batch_id;
-    v_payout.retries_id := new_payout.retries_id;
-    v_payout.amount_cents := new_payout.amount_cents;
-    v_payout.currency := app.payout_currency();
-    if v_recent_cents + new_payout.amount_cents >= v_review_cents then
-        v_payout.status := 'held';
-        v_payout.hold_reason := 'Payouts of this size are looked at by a person first.';
-    else
-        v_payout.status := 'pending';
-    end if;
-    v_payout.stripe_account_id := (new_payout.candidate).stripe_account_id;
-    v_payout.is_live := (new_payout.candidate).is_live;
-    v_payout.reversed_cents := 0;
-    v_payout.period_end := (new_payout.candidate).period_end;
-    v_payout.period_start := app.period_start(v_payout.creator_id, v_payout.period_end);
-    v_payout.earnings_count := app.count_sales(v_payout.creator_id, v_payout.period_start, v_payout.period_end);
-    v_payout.transaction_id := app.new_id();
-    v_payout.created_at := now();
-    v_payout.updated_at := now();
-    return v_payout;
+begin atomic
+    with periods as materialized (
+        select
+            k.creator_id, k.stripe_account_id, k.is_live, k.period_end, c.cents, p.start,
+            -- The ids find the place; a day more on both sides, for they are stamped after their transaction began.
+            ledger.id_floor(p.start - interval '1 day') as first_id,
+            ledger.id_floor(k.period_end + interval '1 day') as last_id,
+            -- Several small ones are as good as one that is large.
+            e.payout_review_cents is not null and c.cents + coalesce((
+                select sum(o.amount_cents)
+                from app.payouts as o
+                where o.creator_id = k.creator_id and o.status not in ('failed', 'canceled')
+                    and o.created_at > now() - interval '30 days'), 0) >= e.payout_review_cents as is_due
+        from unnest(candidates) as k
+        cross join app.economy as e
+        cross join lateral (
+            select coalesce(new_payouts.amount_cents, k.available_microdollars / 10000) as cents
+        ) as c
+        cross join lateral (
+            -- From the end of the one before, or from the first sale.
+            select least(k.period_end, coalesce(
+                (select max(o.period_end)
+                    from app.payouts as o
+                    where o.creator_id = k.creator_id and o.status not in ('failed', 'canceled')),
+                (select t.created_at
+                    from ledger.transfers as t
+                    where t.credit_owner_id = k.creator_id and t.credit_kind = 'earnings'
+                    order by t.id
+                    limit 1))) as start
+        ) as p
+    )
+    select
+        app.new_id(), c.creator_id, new_payouts.batch_id, new_payouts.retries_id, c.cents, app.payout_currency(),
+        case when c.is_due then 'held' else 'pending' end,
+        c.stripe_account_id, null::text, c.is_live, 0::bigint, c.start, c.period_end, s.sales,
+        case when c.is_due then 'Payouts of this size are looked at by a person first.' end,
+        null::text, null::text, app.new_id(), null::uuid, null::timestamptz, now(), now()
+    from periods as c
+    cross join lateral (
+        select count(*) as sales
+        from ledger.transfers as t
+        where t.credit_owner_id = c.creator_id and t.credit_kind = 'earnings' and t.kind = 'earning'
+            and t.id >= c.first_id and t.id < c.last_id
+            and t.created_at between c.start and c.period_end
+    ) as s;
 end;
-$$;
-comment on function app.new_payout(app.payout_candidate, bigint, uuid, uuid) is $$A payout of so many cents, not made yet$$;
+comment on function app.new_payouts(app.payout_candidate[], bigint, uuid, uuid) is $$Payouts for these creators, not made yet
+
+Of so many cents each, or of all whole cents that are available.$$;
 
 create or replace function app.make_payouts(payouts app.payouts[])
 returns void
@@ -88,7 +63,8 @@ as $$
 begin
     insert into app.payouts select p.* from unnest(make_payouts.payouts) as p;
     perform app.set_aside(p) from unnest(make_payouts.payouts) as p;
-    perform app.ask_for_transfer(p) from unnest(make_payouts.payouts) as p where p.status = 'pending';
+    perform app.ask_for_transfers(array(
+        select p from unnest(make_payouts.payouts) as p where p.status = 'pending'));
 end;
 $$;
 comment on function app.make_payouts(app.payouts[]) is $$Make payouts: keep them, set their money aside, ask Stripe for the transfers
@@ -110,28 +86,30 @@ end;
 $$;
 comment on function app.set_aside(app.payouts) is $$Take a payout's money from the creator's earnings; it is on its way$$;
 
-create or replace function app.ask_for_transfer(payout app.payouts)
+create or replace function app.ask_for_transfers(payouts app.payouts[])
 returns void
-language plpgsql volatile
+language sql volatile
 set search_path = ''
-as $$
-begin
-    perform app.add_stripe_request(
-        (ask_for_transfer.payout).creator_id, 'transfer', (ask_for_transfer.payout).id,
-        jsonb_build_object(
-            'amount', (ask_for_transfer.payout).amount_cents,
-            'currency', (ask_for_transfer.payout).currency,
-            'destination', (ask_for_transfer.payout).stripe_account_id,
-            'transfer_group', format('payout-%s', (ask_for_transfer.payout).id),
-            'description', format('%s: payout', (select s.name from app.seller as s)),
-            'metadata', jsonb_build_object(
-                'payout_id', (ask_for_transfer.payout).id, 'creator_id', (ask_for_transfer.payout).creator_id)),
-        (ask_for_transfer.payout).is_live);
-    -- Nobody sends it at once: it is the worker's.
-    perform app.hurry_stripe_request('transfer', (ask_for_transfer.payout).id);
+begin atomic
+    -- Nobody sends them at once: they are the worker's, and due now.
+    select count(r.id)
+    from (
+        select
+            array_agg(p.creator_id) as creator_ids, array_agg(p.id) as payout_ids, array_agg(p.is_live) as are_live,
+            array_agg(jsonb_build_object(
+                'amount', p.amount_cents,
+                'currency', p.currency,
+                'destination', p.stripe_account_id,
+                'transfer_group', format('payout-%s', p.id),
+                'description', format('%s: payout', s.name),
+                'metadata', jsonb_build_object('payout_id', p.id, 'creator_id', p.creator_id))) as parameters
+        from unnest(payouts) as p
+        cross join (select n.name from app.seller as n) as s
+    ) as a
+    cross join lateral app.add_stripe_requests(
+        'transfer', a.creator_ids, a.payout_ids, a.parameters, a.are_live, now()) as r (id);
 end;
-$$;
-comment on function app.ask_for_transfer(app.payouts) is $$Put the transfer of a payout into the outbox$$;
+comment on function app.ask_for_transfers(app.payouts[]) is $$Put the transfers of payouts into the outbox$$;
 
 create or replace function app.movement_of(creator_id uuid, transaction_id uuid, kind text)
 returns uuid

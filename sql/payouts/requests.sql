@@ -88,7 +88,7 @@ begin
             perform app.fail(
                 422, 'not_enough_available', 'You do not have that much available.', app.available_text(v_candidate));
         end if;
-        v_payout := app.new_payout(v_candidate, amount_cents, null, null);
+        select p.* into strict v_payout from app.new_payouts(array[v_candidate], amount_cents, null, null) as p;
         perform app.make_payouts(array[v_payout]);
         v_answer := jsonb_build_object(
             'payout_id', v_payout.id,

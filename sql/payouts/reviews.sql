@@ -39,7 +39,7 @@ begin
     set status = 'pending', hold_reason = null, updated_at = now()
     where p.id = v_payout.id
     returning p.* into v_payout;
-    perform app.ask_for_transfer(v_payout);
+    perform app.ask_for_transfers(array[v_payout]);
     perform app.audit('release_payout', v_payout.id::text);
 end;
 $$;
@@ -105,7 +105,8 @@ begin
             422, 'not_enough_available', 'Less is available now than this payout was for.',
             app.available_text(v_candidate));
     end if;
-    v_new := app.new_payout(v_candidate, v_payout.amount_cents, null, v_payout.id);
+    select p.* into strict v_new
+    from app.new_payouts(array[v_candidate], v_payout.amount_cents, null, v_payout.id) as p;
     perform app.make_payouts(array[v_new]);
     perform app.audit('retry_payout', v_payout.id::text, jsonb_build_object('payout_id', v_new.id));
     return v_new.id;

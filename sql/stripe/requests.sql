@@ -1,35 +1,46 @@
 -- The outbox: what we ask of Stripe. Committed first, then sent by the edge or the worker, outside any transaction.
 
+create or replace function app.add_stripe_requests(
+    kind text, user_ids uuid[], subject_ids uuid[], parameters jsonb[], are_live boolean[], due_at timestamptz)
+returns setof uuid
+language sql volatile
+set search_path = ''
+begin atomic
+    insert into app.stripe_requests (
+        id, user_id, kind, subject_id, parameters, idempotency_key, is_live, next_attempt_at)
+    select
+        n.id, n.user_id, add_stripe_requests.kind, n.subject_id,
+        jsonb_set(
+            n.parameters, '{metadata}',
+            coalesce(n.parameters -> 'metadata', '{}') || jsonb_build_object('request_id', n.id)),
+        format('%s-%s-%s', add_stripe_requests.kind, n.subject_id, 1 + (
+            select count(*)
+            from app.stripe_requests as r
+            where r.subject_id = n.subject_id and r.kind = add_stripe_requests.kind)),
+        n.is_live, due_at
+    from (
+        select app.new_id() as id, u.user_id, u.subject_id, u.parameters, u.is_live
+        from unnest(user_ids, subject_ids, add_stripe_requests.parameters, are_live)
+        as u (user_id, subject_id, parameters, is_live)
+    ) as n
+    returning id;
+end;
+comment on function app.add_stripe_requests(text, uuid[], uuid[], jsonb[], boolean[], timestamptz) is $$Put calls to Stripe into the outbox, of different subjects
+
+`parameters` go out as they are, with `metadata.request_id` added, by which a lost answer is found again. The caller holds the locks of the subjects. Returns the requests' ids.$$;
+
 create or replace function app.add_stripe_request(
     user_id uuid, kind text, subject_id uuid, parameters jsonb, is_live boolean)
 returns uuid
-language plpgsql volatile
+language sql volatile
 set search_path = ''
-as $$
-declare
-    v_id constant uuid := app.new_id();
-    v_earlier integer;
-begin
-    select count(*) into v_earlier
-    from app.stripe_requests as r
-    where r.subject_id = add_stripe_request.subject_id and r.kind = add_stripe_request.kind;
-    insert into app.stripe_requests (
-        id, user_id, kind, subject_id, parameters, idempotency_key, is_live, next_attempt_at)
-    values (
-        v_id, add_stripe_request.user_id, add_stripe_request.kind, add_stripe_request.subject_id,
-        jsonb_set(
-            add_stripe_request.parameters, '{metadata}',
-            coalesce(add_stripe_request.parameters -> 'metadata', '{}') || jsonb_build_object('request_id', v_id)),
-        format('%s-%s-%s', add_stripe_request.kind, add_stripe_request.subject_id, v_earlier + 1),
-        add_stripe_request.is_live,
-        -- Whoever asked sends it at once; the worker comes after them if they did not.
-        now() + interval '30 seconds');
-    return v_id;
+begin atomic
+    -- Whoever asked sends it at once; the worker comes after them if they did not.
+    select r.id
+    from app.add_stripe_requests(
+        kind, array[user_id], array[subject_id], array[parameters], array[is_live], now() + interval '30 seconds') as r (id);
 end;
-$$;
-comment on function app.add_stripe_request(uuid, text, uuid, jsonb, boolean) is $$Put a call to Stripe into the outbox
-
-`parameters` go out as they are, with `metadata.request_id` added, by which a lost answer is found again. The caller holds the lock of the subject. Returns the request's id.$$;
+comment on function app.add_stripe_request(uuid, text, uuid, jsonb, boolean) is $$Put a call to Stripe into the outbox; see app.add_stripe_requests()$$;
 
 create or replace function app.begin_stripe_request(
     request_id uuid, out kind text, out parameters jsonb, out idempotency_key text, out attempts integer,

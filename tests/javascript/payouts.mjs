@@ -102,7 +102,7 @@ test("what cannot be paid is refused with the figures", async () => {
   await refusal(creator.rpc("request_payout", { amount_usd: 10.001 }), 400, "invalid_amount");
 });
 
-test("an operator holds it, its creator cancels it", async () => {
+test("an operator holds it and lets it go, its creator cancels it", async () => {
   const { data: mine } = await creator.from("payouts").select("id").single();
   const id = { payout_id: mine.id };
   const { error } = await service.rpc("hold_payout", { ...id, reason: "much at once" });
@@ -112,6 +112,9 @@ test("an operator holds it, its creator cancels it", async () => {
   const forbidden = await creator.rpc("release_payout", id);
   assert.deepEqual([forbidden.status, forbidden.error.code], [403, "42501"]);
   await refusal(newcomer.rpc("cancel_payout", id), 404, "payout_not_found");
+  const looked = await refusal(creator.rpc("cancel_payout", id), 409, "payout_held");
+  assert.equal(looked.details, "much at once");
+  assert.equal((await service.rpc("release_payout", id)).error, null);
   const { data: answer } = await creator.rpc("cancel_payout", id);
   assert.equal(answer, "canceled");
   await refusal(creator.rpc("cancel_payout", id), 409, "payout_not_pending");

@@ -37,7 +37,7 @@ NEW_REFUND_REQUESTS = """
         and exists (select from app.stripe_requests as q where q.subject_id = r.id)
 """
 NEW_ANSWERS = """
-    select id, kind, subject_id, state, stripe_id, error_message
+    select id, kind, subject_id, state, stripe_id, error_code, error_message
     from app.stripe_requests
     where user_id = any(%s) and state <> 'pending' and id <> all(%s)
     order by answered_at

@@ -32,7 +32,7 @@ from tests.property.world import CHAPTERS, World
 OPENINGS = ("nothing", "tried", "paid", "credited", "spent", "spent")
 MOST_LEFT_OUT = 8
 MOST_READY = 3
-PAYOUT_OPENINGS = ("ready", "asked", "sent", "sent", "month", "refused")
+PAYOUT_OPENINGS = ("ready", "asked", "sent", "returned", "month", "refused")
 
 
 def names(actions: Sequence[tuple[int, Callable[..., Any]]]) -> st.SearchStrategy[frozenset[str]]:
@@ -168,8 +168,11 @@ class Payouts(Interleaving):
             driver.close_month(0, 2.0)
         elif how_far != "ready":
             driver.request(PayoutCall(ready[0], None, str(uuid4())))
-        if how_far == "sent":
+        if how_far in ("sent", "returned"):
             driver.send()
+        if how_far == "returned":
+            sales = [sale for sale in driver.book.sales if ready[0].id in dict(sale.story.shares)]
+            driver.return_sale(sales[0], None)
         elif how_far == "refused":
             (payout,) = driver.book.payouts.values()
             driver.send_to_who_may_not_receive(payout)

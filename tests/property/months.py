@@ -1,15 +1,13 @@
 """Closing months: batches of payouts, in steps of any size and in several sessions at once."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import date
 from typing import Any
-from uuid import UUID
 
-import psycopg
 from psycopg.rows import dict_row
 
 from tests.property.driver import OPERATOR
-from tests.property.payout_driver import Answer, PayoutCall, PayoutDriver, ask
+from tests.property.payout_driver import Answer, PayoutCall, PayoutDriver, Session, ask
 from tests.property.payout_model import Batch, Creator, Outcome
 
 RUN = "select * from api.run_monthly_payouts(%s, %s)"
@@ -28,8 +26,12 @@ YEARS_GO_BY = """
         select count(*)::integer from app.monthly_payout_batches as o where o.month < '1990-01-01'))
     where b.month > '1990-01-01'
 """
-ALL = 1_000_000
+EVERYBODY = 1_000_000
 MOST_MONTHS_BACK = 12
+
+Figures = dict[str, Any]
+Run = Callable[[Callable[[Session], Figures]], list[Figures]]
+"""Lets sessions go on with a month; what each of them was answered."""
 
 
 class MonthDriver(PayoutDriver):
@@ -41,21 +43,48 @@ class MonthDriver(PayoutDriver):
         return month
 
     def close_month(self, months_back: int, share: float, *, is_early: bool = True) -> None:
-        """One session goes on with a month; each step goes through a share of all creators."""
-        self._close_month(months_back, share, is_early, sessions=1)
+        """Go on with a month; each step goes through a share of all creators."""
+        batch = self._batch(months_back)
+        if batch is not None and (is_early or months_back or batch.is_begun):
+            self._go_on(batch, share, lambda step: [step(self.world.owner)])
+            return
+        month = self.month(months_back)
+        answer = ask(self.world.web, OPERATOR, "service_role", RUN, month, is_early)
+        assert answer == ("month_too_old" if batch is None else "month_not_over")
 
     def close_month_in_two_sessions(self, months_back: int, share: float) -> None:
-        self._close_month(months_back, share, True, sessions=2)
+        batch = self._batch(months_back)
+        assert batch is not None
+        self._go_on(batch, share, lambda step: list(self.at_once(step, step)))
 
-    def close_month_beside(self, months_back: int, share: float, call: PayoutCall) -> None:
+    def close_month_beside(
+        self, months_back: int, share: float, call: PayoutCall, *, is_second: bool
+    ) -> None:
         """A creator asks for a payout at the same instant."""
-        self._close_month(months_back, share, True, sessions=1, call=call)
+        batch = self._batch(months_back)
+        assert batch is not None
+        asked: list[Answer] = []
+
+        def request(session: Session) -> None:
+            asked.append(self.send_request(session, call))
+
+        def batch_first(step: Callable[[Session], Figures]) -> list[Figures]:
+            return [self.at_once(step, request)[0]]
+
+        def request_first(step: Callable[[Session], Figures]) -> list[Figures]:
+            figures = self.at_once(request, step)[1]
+            self.take_in(call, asked[0], self.expected(call))
+            return [figures]
+
+        self._go_on(batch, share, batch_first if is_second else request_first)
+        if is_second:
+            self.take_in(call, asked[0], self.expected(call))
 
     def close_all_months(self) -> None:
         """Go through everybody, in all months that were begun."""
         for batch in list(self.book.batches.values()):
             if not batch.is_closed:
-                self._go_on(batch, ALL, sessions=1)
+                self._go_on(batch, EVERYBODY, lambda step: [step(self.world.owner)])
             assert batch.is_closed
 
     def leave(self) -> None:
@@ -66,123 +95,66 @@ class MonthDriver(PayoutDriver):
                 self.correct(creator, -balance, f"the end of {creator.id}")
         self.world.owner.execute(YEARS_GO_BY)
 
-    def _close_month(self, months_back: int, share: float, is_early: bool, **how: Any) -> None:
-        month = self.month(months_back)
-        batch = self.book.batches.get(month)
-        refusal = None
-        if batch is None:
-            if months_back > MOST_MONTHS_BACK:
-                refusal = "month_too_old"
-            elif months_back == 0 and not is_early:
-                refusal = "month_not_over"
-            batch = self._new_batch(month, months_back)
-        if refusal is not None:
-            assert ask(self.world.web, OPERATOR, "service_role", RUN, month, is_early) == refusal
-            return
-        self.book.batches[month] = batch
-        self._go_on(batch, max(1, round(self.world.value(ACCOUNTS) * share)), **how)
+    def _batch(self, months_back: int) -> Batch | None:
+        """The batch of a month, which may be begun now; None where it is too late for that.
 
-    def _new_batch(self, month: date, months_back: int) -> Batch:
-        """Sales before the cutoff count: all so far, or none in a month that is over."""
+        Sales before the cutoff count: all so far, or none in a month that is over.
+        """
+        month = self.month(months_back)
+        if month in self.book.batches:
+            return self.book.batches[month]
         sales = self.book.sales
         earners = {author for sale in sales for author, _ in sale.story.shares}
         corrected = {creator.id for creator in self.creators if creator.has_moved}
-        return Batch(month, 0 if months_back else len(sales), frozenset(earners | corrected))
+        known = frozenset(earners | corrected)
+        is_too_old = months_back > MOST_MONTHS_BACK
+        return None if is_too_old else Batch(month, 0 if months_back else len(sales), known)
 
-    def _go_on(
-        self, batch: Batch, creators: int, *, sessions: int, call: PayoutCall | None = None
-    ) -> None:
+    def _go_on(self, batch: Batch, share: float, run: Run) -> None:
         """Let the sessions go on, and compare what came of it creator by creator."""
-        was_closed, answer = batch.is_closed, None
-        with ThreadPoolExecutor(2) as threads:
-            others = [
-                threads.submit(self._run_elsewhere, batch, creators) for _ in range(sessions - 1)
-            ]
-            asked = threads.submit(self._request, call) if call is not None else None
-            answers = [self._run(self.world.owner, batch, creators)]
-            answers += [other.result() for other in others]
-            if asked is not None:
-                answer = asked.result()
+        creators = max(1, round(self.world.value(ACCOUNTS) * share))
+
+        def step(session: Session) -> Figures:
+            with session.cursor(row_factory=dict_row) as cursor:
+                figures = cursor.execute(STEP, (batch.month, creators, True)).fetchone()
+            assert figures is not None
+            return figures
+
+        self.book.batches[batch.month] = batch
+        was_closed, answers = batch.is_closed, run(step)
         (row,) = self.world.rows(BATCH, batch.month)
-        is_closed = row["state"] == "closed"
+        batch.is_begun, is_closed = True, row["state"] == "closed"
         news = {each["creator_id"]: each for each in self.new_payouts() if each["batch_id"]}
+        skips = {each["creator_id"]: each["reason"] for each in self.world.rows(SKIPS, row["id"])}
         for creator in self.creators:
-            is_reached = not was_closed and batch.reaches(
-                creator.id, row["last_creator_id"], is_closed=is_closed
-            )
-            done = self._done(row["id"], creator, news) if is_reached else None
-            if call is not None and call.creator is creator:
-                assert answer is not None
-                self._take_in_both(batch, call, answer, done, is_reached=is_reached)
-            elif is_reached:
-                self._compare(batch, creator, done, self.book.batch_answers(creator, batch))
-            if isinstance(done, int):
-                batch.paid[creator.id] = done
-                self.keep_payout(news.pop(creator.id))
-            elif done is not None:
-                batch.skipped[creator.id] = done
+            if not was_closed and batch.reaches(creator.id, row["last_creator_id"], is_closed):
+                self._compare(batch, creator, news.pop(creator.id, None), skips.get(creator.id))
         assert not news, "somebody was paid out of turn"
+        assert skips == batch.skipped
         batch.last, batch.is_closed = row["last_creator_id"], is_closed
         self._check_figures(batch, row, answers)
 
-    def _run_elsewhere(self, batch: Batch, creators: int) -> dict[str, Any]:
-        with psycopg.connect(self.world.url, autocommit=True) as connection:
-            return self._run(connection, batch, creators)
-
-    def _run(
-        self, connection: psycopg.Connection[Any], batch: Batch, creators: int
-    ) -> dict[str, Any]:
-        with connection.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(STEP, (batch.month, creators, True)).fetchone()
-        assert row is not None
-        return row
-
-    def _request(self, call: PayoutCall) -> Answer:
-        with self.world.connect() as connection:
-            return self.send_request(connection, call)
-
-    def _done(self, batch_id: UUID, creator: Creator, news: dict[UUID, Any]) -> Outcome:
-        if creator.id in news:
-            cents: int = news[creator.id]["amount_cents"]
-            return cents
-        skips = {row["creator_id"]: row["reason"] for row in self.world.rows(SKIPS, batch_id)}
-        reason: str | None = skips.get(creator.id)
-        return reason
-
     def _compare(
-        self, batch: Batch, creator: Creator, done: Outcome, expected: set[Outcome]
+        self, batch: Batch, creator: Creator, paid: dict[str, Any] | None, reason: str | None
     ) -> None:
-        """Who earned nothing before the month was begun may have no account to be gone through."""
+        """What became of somebody who was gone through, and what had to.
+
+        Who earned nothing before the month was begun may have no account to be gone through.
+        """
+        done: Outcome = reason if paid is None else paid["amount_cents"]
         is_passed_over = done is None and creator.id not in batch.known
+        expected = self.book.batch_answers(creator, batch)
         assert is_passed_over or done in expected, (done, expected)
+        if paid is not None:
+            assert reason is None
+            batch.paid[creator.id] = self.keep_payout(paid).cents
+        elif reason is not None:
+            batch.skipped[creator.id] = reason
 
-    def _take_in_both(
-        self, batch: Batch, call: PayoutCall, answer: Answer, done: Outcome, *, is_reached: bool
-    ) -> None:
-        """The request came first, or the batch: one of the two explains what came of both."""
-        book, creator = self.book, call.creator
-        asked: Outcome = answer if isinstance(answer, str) else answer["amount_cents"]
-        before = self.expected(call)
-        if not is_reached:
-            self.take_in(call, answer, before)
-            return
-        taken = done if isinstance(done, int) else 0
-        after = self.expected(call, less_cents=taken)
-        sent = asked if isinstance(asked, int) else 0
-        orders = (
-            (before, book.batch_answers(creator, batch, sent)),
-            (after, book.batch_answers(creator, batch)),
-        )
-        fitting = [first for first, second in orders if asked in first and done in second]
-        assert fitting or creator.id not in batch.known, (asked, done, orders)
-        self.take_in(call, answer, {asked}, less_cents=taken)
-
-    def _check_figures(
-        self, batch: Batch, row: dict[str, Any], answers: list[dict[str, Any]]
-    ) -> None:
+    def _check_figures(self, batch: Batch, row: Figures, answers: list[Figures]) -> None:
         """What a batch says of itself; the session that came last says the same."""
         figures = (len(batch.paid), len(batch.skipped), sum(batch.paid.values()))
-        assert (row["payouts"], row["skipped"], row["total_cents"]) == figures
-        last = max(answers, key=lambda answer: (answer["creators_done"], answer["is_closed"]))
-        said = (last["payouts"], last["skipped"], last["total_cents"])
-        assert (said, last["is_closed"]) == (figures, batch.is_closed)
+        said = [
+            (each["payouts"], each["skipped"], each["total_cents"]) for each in (row, answers[-1])
+        ]
+        assert (said, answers[-1]["is_closed"]) == ([figures] * 2, batch.is_closed)

@@ -18,7 +18,7 @@ CORRECTIONS = (5_000_000, 1_239_999, -400_001, -3_000_000, 10_000, -1)
 REVERSALS = (None, 1, 40, 100)
 MINIMUMS = (40, 1, 100)
 REVIEWS = (None, 60, None)
-SHARES_OF_ALL = (1.0, 0.02, 0.1, 0.3, 0.5, 2.0)
+SHARES_OF_ALL = (0.3, 0.5, 2.0, 0.1, 1.0)
 MONTHS_BACK = (0, 0, 1, 0, 12, 0, 0, 13)
 DOCUMENT = "individual.verification.document"
 CHANGES: tuple[tuple[str, dict[str, object]], ...] = (
@@ -242,7 +242,8 @@ def close_month_at_once(driver: MonthDriver, roll: Roll) -> Happening | None:
     back, share = roll.kind_of(MONTHS_BACK[:-1]), roll.amount_of(SHARES_OF_ALL)
     if roll.is_told or not has_room(driver):
         return partial(driver.close_month_in_two_sessions, back, share)
-    return partial(driver.close_month_beside, back, share, new_call(driver, roll))
+    call, is_second = new_call(driver, roll), roll.how % 2 == 0
+    return partial(driver.close_month_beside, back, share, call, is_second=is_second)
 
 
 def correct_earnings(driver: MonthDriver, roll: Roll) -> Happening | None:
@@ -288,7 +289,7 @@ ACTIONS: Sequence[tuple[int, PayoutAction]] = (
     (3, actions.deliver),
     (3, actions.buy_chapters),
     (2, request_twice_at_once),
-    (2, close_month_at_once),
+    (3, close_month_at_once),
     (2, correct_earnings),
     (2, change_policy),
     (2, actions.deliver_several_at_once),

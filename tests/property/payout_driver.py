@@ -4,11 +4,12 @@ As in `driver`, everything happens in the world first, and the model is told aft
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -20,10 +21,13 @@ from tests.market import acting_as
 from tests.property.account_driver import AccountDriver
 from tests.property.driver import OPERATOR, Start
 from tests.property.model import Takeback
-from tests.property.payout_model import MICRODOLLARS_OF_A_CENT, Creator, Outcome, Payout
+from tests.property.payout_model import Creator, Outcome, Payout
 from tests.property.world import World
 
 Answer = dict[str, Any] | str  # or the hint of the refusal
+Session = psycopg.Connection[Any]
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 OPEN_REQUESTS = """
     select id::text, kind, subject_id, attempts from app.stripe_requests
@@ -40,6 +44,13 @@ SET_POLICY = """
     update app.economy
     set minimum_payout_cents = %s, payout_review_cents = %s, earnings_hold_days = %s
 """
+# The account may not receive anything, or is none of ours any more.
+REFUSALS = ("insufficient_capabilities_for_transfer", "resource_missing")
+WAITING = """
+    select count(*) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+"""
+WAIT_SECONDS, INTERVAL = 30.0, 0.005
 HOLD_DAYS = 7
 
 
@@ -81,13 +92,10 @@ class PayoutDriver(AccountDriver):
     def request_twice_at_once(self, call: PayoutCall, key: str) -> None:
         """By two devices, that use one key or two."""
         other = call if key == call.key else PayoutCall(call.creator, call.cents, key)
-        first, second = self._at_once(self.send_request, [call, other])
-        if other is call:
-            assert first == second
-            self.take_in(call, first, self.expected(call))
-            return
-        if _left(first) < _left(second):  # then it came second
-            call, other, first, second = other, call, second, first
+        first, second = self.at_once(
+            lambda session: self.send_request(session, call),
+            lambda session: self.send_request(session, other),
+        )
         self.take_in(call, first, self.expected(call))
         self.take_in(other, second, self.expected(other))
 
@@ -95,20 +103,13 @@ class PayoutDriver(AccountDriver):
         dollars = None if call.cents is None else Decimal(call.cents) / 100
         return ask(connection, call.creator.id, "authenticated", REQUEST, dollars, call.key)
 
-    def expected(self, call: PayoutCall, *, less_cents: int = 0) -> set[Outcome]:
-        """What can come of a call, when so many cents have just gone."""
+    def expected(self, call: PayoutCall) -> set[Outcome]:
+        """What can come of a call."""
         if call.payout is not None:
             return {call.payout.cents}
-        return {
-            self.book.answer_request(
-                call.creator, each - less_cents * MICRODOLLARS_OF_A_CENT, call.cents
-            )
-            for each in self.book.available(call.creator)
-        }
+        return self.book.request_answers(call.creator, call.cents)
 
-    def take_in(
-        self, call: PayoutCall, answer: Answer, expected: set[Outcome], *, less_cents: int = 0
-    ) -> None:
+    def take_in(self, call: PayoutCall, answer: Answer, expected: set[Outcome]) -> None:
         """Compare an answer with what could be expected, and tell the model."""
         if call not in self.calls:
             self.calls.append(call)
@@ -119,7 +120,6 @@ class PayoutDriver(AccountDriver):
         if call.payout is None:
             call.payout = self.take_payout(answer["payout_id"])
             least, most = self.book.available(call.creator)
-            least -= less_cents * MICRODOLLARS_OF_A_CENT
             assert least <= answer["available_microdollars"] <= most
         assert answer["payout_id"] == call.payout.id
         assert answer["status"] == call.payout.status or call.payout.status != "pending", answer
@@ -205,8 +205,7 @@ class PayoutDriver(AccountDriver):
         elif payout.status != "failed":
             assert answer == "payout_not_failed"
         else:
-            available = self.book.available(self.book.creators[payout.creator])
-            expected = {self.book.answer_retry(payout, each) for each in available}
+            expected = self.book.retry_answers(payout)
             if isinstance(answer, str):
                 assert answer in expected
             else:
@@ -231,7 +230,8 @@ class PayoutDriver(AccountDriver):
         before = set(self.inbox.events)
         with psycopg.connect(self.world.url, autocommit=True) as other, ThreadPoolExecutor(2) as at:
             worker = at.submit(self.world.send_due, other)
-            assert wait_until(lambda: worker.done() or faults.listed()["holding"], seconds=30)
+            is_there = partial(self._is_there, worker)
+            assert wait_until(is_there, seconds=WAIT_SECONDS, interval=INTERVAL)
             self.inbox.look()
             told = at.submit(self.inbox.deliver, [e for e in self.inbox.events if e not in before])
             faults.clear()
@@ -239,6 +239,10 @@ class PayoutDriver(AccountDriver):
             worker.result()
         self.inbox.look()
         self.notice()
+
+    def _is_there(self, worker: Future[int]) -> bool:
+        """Whether a worker's answer is being held, or it had nothing to send."""
+        return worker.done() or self.world.sandbox.sandbox.faults.listed()["holding"] > 0
 
     def send_to_who_may_not_receive(self, payout: Payout, mishap: str | None = None) -> None:
         """Stripe stops the account just before."""
@@ -252,8 +256,7 @@ class PayoutDriver(AccountDriver):
         if row["state"] != "failed":
             assert row["state"] in ("withdrawn", "succeeded")
             return
-        account = self.account_at_stripe(payout.destination)
-        assert account["_gone"] is not None or account["capabilities"]["transfers"] != "active", row
+        assert row["error_code"] in REFUSALS, row
         if payout.status in ("pending", "processing"):
             payout.status = "failed"
 
@@ -314,20 +317,25 @@ class PayoutDriver(AccountDriver):
     def _operate(self, statement: str, *arguments: object) -> Answer:
         return ask(self.world.web, OPERATOR, "service_role", statement, *arguments)
 
-    def _at_once(
-        self, call: Callable[[psycopg.Connection[Any], PayoutCall], Answer], over: list[PayoutCall]
-    ) -> list[Answer]:
-        def in_a_session(each: PayoutCall) -> Answer:
-            with self.world.connect() as connection:
-                return call(connection, each)
-
-        with ThreadPoolExecutor(len(over)) as threads:
-            return list(threads.map(in_a_session, over))
-
-
-def _left(answer: Answer) -> int:
-    """What was left after a request; a refusal can have come after everything."""
-    return -1 if isinstance(answer, str) else int(answer["available_microdollars"])
+    def at_once(
+        self, first: Callable[[Session], First], second: Callable[[Session], Second]
+    ) -> tuple[First, Second]:
+        """Two calls, of which the second comes while the first is not committed."""
+        url = self.world.url
+        with (
+            psycopg.connect(url, autocommit=True) as one,
+            psycopg.connect(url, autocommit=True) as other,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            with one.transaction():
+                answer = first(one)
+                late = threads.submit(second, other)
+                assert wait_until(
+                    lambda: late.done() or self.world.value(WAITING) > 0,
+                    seconds=WAIT_SECONDS,
+                    interval=INTERVAL,
+                )
+            return answer, late.result()
 
 
 def ask(

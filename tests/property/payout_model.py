@@ -82,15 +82,18 @@ class Creator:
     has_moved: bool = False
 
     @property
-    def obstacle(self) -> str | None:
-        """Why somebody cannot ask to be paid at all."""
+    def lack(self) -> str | None:
+        """What somebody has to set up before anything is paid."""
         if self.account is None or self.account.is_gone:
             return "payout_account_required"
-        if not self.account.is_ready:
-            return "payout_account_incomplete"
-        if self.is_reviewed:
+        return None if self.account.is_ready else "payout_account_incomplete"
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why somebody with something to be paid is not paid."""
+        if self.lack is None and self.is_reviewed:
             return "payouts_under_review"
-        return "payouts_paused" if self.is_paused else None
+        return self.lack or ("payouts_paused" if self.is_paused else None)
 
 
 @dataclass(eq=False)
@@ -101,11 +104,12 @@ class Batch:
     counted: int  # sales before its cutoff
     known: frozenset[UUID]  # whoever had earned something when it began
     last: UUID | None = None
+    is_begun: bool = False
     is_closed: bool = False
     paid: dict[UUID, int] = field(default_factory=dict)
     skipped: dict[UUID, str] = field(default_factory=dict)
 
-    def reaches(self, creator: UUID, last: UUID | None, *, is_closed: bool) -> bool:
+    def reaches(self, creator: UUID, last: UUID | None, is_closed: bool) -> bool:
         """Whether a creator comes after where it was, and not after where it is now."""
         is_next = self.last is None or creator > self.last
         return is_next and (is_closed or (last is not None and creator <= last))
@@ -178,25 +182,36 @@ class PayoutBook(Book):
 
     # What is decided
 
-    def answer_request(self, creator: Creator, available: int, cents: int | None) -> Outcome:
-        """What comes of asking for a payout."""
-        if creator.obstacle is not None:
-            return creator.obstacle
+    def request_answers(self, creator: Creator, cents: int | None) -> set[Outcome]:
+        """What may come of asking for a payout."""
+        return {
+            self._obstacle(creator, balance) or self._answer_request(available, cents)
+            for balance in self.balance_of(creator)
+            for available in self.available(creator)
+        }
+
+    def retry_answers(self, payout: Payout) -> set[Outcome]:
+        """What may come of trying a payout that failed again."""
+        creator, needed = self.creators[payout.creator], payout.cents * MICRODOLLARS_OF_A_CENT
+        return {
+            self._obstacle(creator, balance)
+            or (payout.cents if available >= needed else "not_enough_available")
+            for balance in self.balance_of(creator)
+            for available in self.available(creator)
+        }
+
+    def _obstacle(self, creator: Creator, balance: int) -> str | None:
+        """Who owes something is told that before anything else."""
+        return creator.lack if balance < 0 else creator.obstacle
+
+    def _answer_request(self, available: int, cents: int | None) -> Outcome:
         most = max(available, 0) // MICRODOLLARS_OF_A_CENT
         wanted = most if cents is None else cents
         if wanted < self.policy.minimum_cents:
             return "below_minimum_payout"
         return "not_enough_available" if wanted > most else wanted
 
-    def answer_retry(self, payout: Payout, available: int) -> Outcome:
-        """What comes of trying a payout that failed again."""
-        creator = self.creators[payout.creator]
-        if creator.obstacle is not None:
-            return creator.obstacle
-        is_enough = available >= payout.cents * MICRODOLLARS_OF_A_CENT
-        return payout.cents if is_enough else "not_enough_available"
-
-    def answer_batch(self, creator: Creator, balance: int, available: int) -> Outcome:
+    def _answer_batch(self, creator: Creator, balance: int, available: int) -> Outcome:
         """What a monthly batch does about a creator."""
         if balance == 0:
             return None
@@ -213,11 +228,10 @@ class PayoutBook(Book):
         is_ready = creator.account is not None and creator.account.is_ready
         return cents if is_ready else "not_verified"
 
-    def batch_answers(self, creator: Creator, batch: Batch, sent: int = 0) -> set[Outcome]:
-        """What a batch may do about a creator, of whom so many cents were just set aside."""
-        less = sent * MICRODOLLARS_OF_A_CENT
+    def batch_answers(self, creator: Creator, batch: Batch) -> set[Outcome]:
+        """What a batch may do about a creator."""
         return {
-            self.answer_batch(creator, balance - less, available - less)
+            self._answer_batch(creator, balance, available)
             for balance in self.balance_of(creator)
             for available in self.available(creator, batch.counted)
         }
