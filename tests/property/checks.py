@@ -33,6 +33,7 @@ TAKEBACKS = """
     from app.disputes where user_id = any(%s)
 """
 LOST_CREDITS = "select * from ledger.recalls where book_id = any(%s) and missing > 0"
+DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_database()"
 PENDING = """
     select count(*) from app.stripe_requests where user_id = any(%s) and state = 'pending'
 """
@@ -102,6 +103,7 @@ def finish(driver: Driver, baseline: Baseline) -> None:
     assert world.rows("select * from app.reconcile()") == []
     at_stripe = world.cents_at_stripe()
     assert at_stripe - baseline.stripe_cents == cents_at_stripe(driver.book)
+    assert world.value(DEADLOCKS) == 0
     in_ledger, by_statement = world.rows("select * from app.stripe_balance()")[0].values()
     assert (in_ledger, by_statement) == (at_stripe * MICRODOLLARS_OF_A_CENT, at_stripe)
     for reader in driver.readers:

@@ -392,9 +392,7 @@ def _advance(payment: Payment, status: str) -> None:
 
 def _find(payment: Payment, kind: str, stripe_id: str, own_id: str | None) -> Takeback | None:
     for takeback in payment.takebacks:
-        if takeback.kind == kind and (
-            takeback.stripe_id == stripe_id
-            or (takeback.stripe_id is None and own_id is not None and takeback.own_id == own_id)
-        ):
+        is_own = takeback.stripe_id is None and own_id is not None and takeback.own_id == own_id
+        if takeback.kind == kind and (is_own or takeback.stripe_id == stripe_id):
             return takeback
     return None
