@@ -78,7 +78,9 @@ def test_python_client_buys_and_reads(
 ) -> None:
     reader, stranger = clients
     packages = reader.from_("credit_packages").select("name,price_usd").gt("sort_order", 0)
-    assert packages.order("sort_order").limit(1).execute().data == [{"name": "Starter Pack", "price_usd": 4.99}]
+    assert packages.order("sort_order").limit(1).execute().data == [
+        {"name": "Starter Pack", "price_usd": 4.99}
+    ]
     me: Any = reader.rpc("me", {}).execute().data
     assert me["credits_balance"] == 20
 
