@@ -101,7 +101,7 @@ class Report(ABC):
 def table(title: str, columns: list[str]) -> Table:
     """A table whose first column names what the others count."""
     made = Table(title=title, title_justify="left", title_style="bold")
-    made.add_column(columns[0])
+    made.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
         made.add_column(column, justify="right")
     return made

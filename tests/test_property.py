@@ -178,7 +178,8 @@ def test_every_creator_is_paid_what_they_earned_and_once(
 
 def play(machine: type[Interleaving], worlds: Worlds, part: Part) -> None:
     """Play a part of the interleavings, and say how it went."""
-    wanted = max(1, int(os.environ.get("INTERLEAVINGS", USUAL)) * part.usual // USUAL)
+    wanted_in_all = int(os.environ.get("INTERLEAVINGS", USUAL))
+    wanted = max(1, wanted_in_all * part.usual // USUAL)
     seed_of_run = int(os.environ.get("SEED") or SystemRandom().randrange(10**9))
     print(f"\n{wanted} interleavings of {part.name} with SEED={seed_of_run}", flush=True)
     began = monotonic()
@@ -188,7 +189,12 @@ def play(machine: type[Interleaving], worlds: Worlds, part: Part) -> None:
             break
         seed(number)(machine)
         how = settings(HOW, max_examples=left * 3 // 4 + 1, stateful_step_count=part.steps)
-        run_state_machine_as_test(machine, settings=how)
+        try:
+            run_state_machine_as_test(machine, settings=how)
+        except BaseException as error:
+            # What is printed is lost where tests run side by side.
+            error.add_note(f"INTERLEAVINGS={wanted_in_all} SEED={seed_of_run}")
+            raise
     print(f"{worlds.interleavings} interleavings, {worlds.steps} steps, ", end="")
     print(f"{monotonic() - began:.0f} s")
     print(", ".join(f"{times} {what}" for what, times in sorted(worlds.happened.items())))
