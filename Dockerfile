@@ -17,9 +17,9 @@ RUN pip install --no-deps --no-build-isolation --no-index -e .
 
 FROM python:3.13.9-slim-bookworm
 
-# The folder is for the sandbox's volume, which takes its owner from here.
+# The folders are for volumes, which take their owner from here.
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin pages \
-    && install --directory --owner=pages --group=pages /var/lib/sandbox
+    && install --directory --owner=pages --group=pages /var/lib/covers /var/lib/sandbox
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /srv/infinite-pages
 COPY --from=build /srv/infinite-pages ./

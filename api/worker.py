@@ -4,8 +4,8 @@ The work itself is in the database; here is only the clock. Each task takes a lo
 its transaction, so any number of workers may run: one does the task, the others pass.
 
 What has to do with Stripe keeps timetables of its own, each in a thread with a connection of its
-own, so that a Stripe that is slow or away never delays the ledger. So does the mail of notices, and
-so does the closing of a month, which takes as long as there are creators.
+own, so that a Stripe that is slow or away never delays the ledger. So do the mail of notices and
+the making of covers, and so does the closing of a month, which takes as long as there are creators.
 """
 
 import logging
@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 if TYPE_CHECKING:
-    from api.config import SmtpSettings, StripeSettings
+    from api.config import CoverSettings, SmtpSettings, StripeSettings
 
 Report = Callable[[str], None]
 Work = Callable[[psycopg.Connection[Any]], object]
@@ -62,17 +62,19 @@ class WorkerError(Exception):
     """A task or the connection failed; the text is one line."""
 
 
-def run(
+def run(  # noqa: PLR0913 - each of the last is a part that somebody may do without
     url: str,
     *,
     once: bool = False,
     report: Report = print,
     stripe: "StripeSettings | None" = None,
     smtp: "SmtpSettings | None" = None,
+    covers: "CoverSettings | None" = None,
 ) -> None:
     """Do every task when it is due until SIGTERM or Ctrl-C; with `once`, each one time.
 
-    Without `stripe` Stripe is left alone; without `smtp` no notice goes out by mail.
+    Without `stripe` Stripe is left alone; without `smtp` no notice goes out by mail; without
+    `covers` none are made.
     """
 
     def timetables(stop: threading.Event) -> list[Sequence[Task]]:
@@ -80,6 +82,7 @@ def run(
             *_payout_timetables(stop),
             *_stripe_timetables(stripe, stop),
             *_notice_timetables(smtp, stop),
+            *_cover_timetables(covers, stop, once=once),
         ]
 
     if once:
@@ -114,6 +117,14 @@ def _notice_timetables(smtp: "SmtpSettings | None", stop: threading.Event) -> li
     from api.notices.tasks import notice_timetables
 
     return notice_timetables(smtp, stop)
+
+
+def _cover_timetables(
+    covers: "CoverSettings | None", stop: threading.Event, *, once: bool
+) -> list[Sequence[Task]]:
+    from api.covers.tasks import cover_timetables
+
+    return cover_timetables(covers, stop, once=once)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 -- here fails, and so does a line without an object.
 begin;
 \ir helpers.psql
-select plan(41);
+\ir covers.psql
+\ir authorization.psql
+select plan(49);
 
 create function tests.outcome(source text)
 returns text
@@ -25,62 +27,6 @@ $$;
 comment on function tests.outcome(text) is
 'The number of rows that a view or a function call gives, - without the privilege, or the status it fails with. It is undone.';
 
--- A small world ---------------------------------------------------------------
-select count(tests.create_person(p))
-from unnest(array['creator', 'cowriter', 'reader', 'neighbour', 'stranger', 'operator']) as p;
-select tests.give('reader', 100), tests.give('neighbour', 100);
-
--- On sale: four chapters and the draft of a fifth, by two authors.
-select tests.publish_story('creator', 4, 'On sale');
-select tests.claim('creator');
-select app.set_story_authors(
-    tests.story_id('On sale'), array[tests.user_id('creator'), tests.user_id('cowriter')], '{6000,4000}');
-select app.save_chapter(tests.story_id('On sale'), 5, 'Chapter 5', 'Not ready', null);
--- A draft, by the same two.
-select app.create_story('Draft', '', 'fiction', 'en', '{}');
-select app.save_chapter(tests.story_id('Draft'), 1, 'Chapter 1', 'Not ready', null);
-select app.set_story_authors(
-    tests.story_id('Draft'), array[tests.user_id('creator'), tests.user_id('cowriter')], '{5000,5000}');
--- Archived, after the reader bought a chapter.
-select tests.publish_story('creator', 3, 'Archived');
-select tests.buy('reader', tests.story_id('Archived'), 'chapter', '{3}');
-select app.archive_story(tests.story_id('Archived'));
-
-select tests.note('purchase', b.purchase_id::text) from tests.buy('reader', tests.story_id('On sale'), 'chapter', '{3}') as b;
-select tests.note('returned', b.purchase_id::text) from tests.buy('reader', tests.story_id('On sale'), 'chapter', '{4}') as b;
-select tests.buy('neighbour', tests.story_id('On sale'), 'chapter', '{3}');
-select tests.claim('operator');
-select app.refund_story_purchase(tests.user_id('reader'), tests.noted('returned')::uuid, 'by mistake', null, null);
-update app.credit_packages set is_active = false where name = 'Creator Pack';
-select tests.sign_out();
--- Paid for: the reader twice, of one a part is refunded, the other is disputed; the neighbour once, and both. One waits.
-select tests.buy_credits('paid', 'reader'), tests.buy_credits('disputed', 'reader'), tests.buy_credits('theirs', 'neighbour');
-select tests.repay('one', 'paid', 100), tests.repay('two', 'theirs', 100);
-select tests.dispute('one', 'disputed', 499), tests.dispute('two', 'theirs', 100);
-select tests.note('waiting', tests.start_payment('reader')::text);
-select tests.note('event', e.id) from app.stripe_events as e order by e.created_at, e.id limit 1;
-select app.import_stripe_balance_transactions(jsonb_build_array(jsonb_build_object(
-    'id', 'txn_1', 'type', 'charge', 'amount', 499, 'fee', 44, 'net', 455, 'currency', 'usd',
-    'source', tests.stripe_id('ch', tests.payment('paid')), 'created', 1790000000)));
-
--- Owed money: to the creator and the neighbour, each with a payout that failed in a batch, one that was paid and partly taken
--- back, one that waits and one that is held. In another month nobody was paid.
-select tests.connect(h), tests.claim(h), app.pause_payouts(false), app.adjust_earnings(tests.user_id(h), 100000000, 'a test', null)
-from unnest(array['creator', 'neighbour']) as h;
-select tests.sign_out();
-select app.run_monthly_payouts((now() - interval '1 month')::date);
-select
-    tests.note(p.handle || 'failed', o.id::text), tests.begin_transfer(p.handle || 'failed'),
-    tests.fail_transfer(p.handle || 'failed', 'a_test')
-from app.payouts as o inner join app.profiles as p on p.id = o.creator_id;
-select tests.pay_out(h || 'paid', h, 20), tests.ask_payout(h || 'pending', h, 20), tests.ask_payout(h || 'held', h, 20)
-from unnest(array['creator', 'neighbour']) as h;
-select tests.deliver('transfer.reversed', tests.reversed(h || 'paid', '{500}')), app.hold_payout(tests.payout(h || 'held'), 'a test')
-from unnest(array['creator', 'neighbour']) as h;
-update app.economy set minimum_payout_cents = 100000;
-select app.run_monthly_payouts((now() - interval '2 months')::date);
-update app.economy set minimum_payout_cents = 1000;
-
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 select tests.tamper($$ insert into ledger.seals values (1, 0, 1, 1, '\x00', '\x00') $$);
 -- What each caller gets: a number of rows (0: no answer), - without the privilege, or the status of a refusal.
@@ -90,8 +36,34 @@ create temp table expected (
     anon text, nameless text, stranger text, reader text, creator text, cowriter text, service text);
 grant select on expected to public;
 insert into expected values
-('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '9'),
+('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '10'),
 ('billing_history', 'api.billing_history', '-', '0', '0', '4', '0', '0', '7'),
+('cancel_cover', $$api.cancel_cover(tests.job('open'))$$, '-', '401', '404', '404', '1', '404', '404'),
+('cancel_cover', $$api.cancel_cover(tests.job('drawn'))$$, '-', '401', '404', '404', '1', '404', '404'),
+('cancel_cover', $$api.cancel_cover(tests.job('shown'))$$, '-', '401', '404', '404', '409', '404', '404'),
+('cancel_cover', 'api.cancel_cover(null)', '-', '401', '404', '404', '404', '404', '404'),
+('cover_attempts', 'api.cover_attempts', '-', '-', '-', '-', '-', '-', '5'),
+('cover_figures', 'api.cover_figures()', '-', '-', '-', '-', '-', '-', '1'),
+('cover_generation_queue', 'api.cover_generation_queue', '-', '0', '0', '0', '6', '0', '6'),
+('cover_queue', 'api.cover_queue()', '-', '401', '0', '0', '6', '0', '-'),
+('cover_styles', 'api.cover_styles', '5', '5', '5', '5', '5', '5', '5'),
+('cover_url', '(select api.cover_url(s) as answer from api.stories as s)', '1', '1', '1', '2', '3', '2', '3'),
+('remove_cover', $$api.remove_cover(tests.cover('shown'))$$, '-', '401', '404', '404', '1', '404', '-'),
+('remove_cover', $$api.remove_cover(tests.cover('uploaded'))$$, '-', '401', '404', '404', '1', '404', '-'),
+('remove_cover', 'api.remove_cover(null)', '-', '401', '404', '404', '404', '404', '-'),
+('request_cover', $$api.request_cover(tests.story_id('On sale'), 'artistic')$$, '-', '401', '404', '404', '1', '404', '404'),
+('request_cover', $$api.request_cover(tests.story_id('Draft'), 'artistic')$$, '-', '401', '404', '404', '1', '404', '404'),
+('request_cover', $$api.request_cover(tests.story_id('Archived'), 'artistic')$$, '-', '401', '404', '404', '1', '404', '404'),
+('request_cover', $$api.request_cover(null, 'artistic')$$, '-', '401', '404', '404', '404', '404', '404'),
+(
+    'request_cover', $$api.request_cover(tests.story_id('On sale'), 'artistic', priority => 1)$$,
+    '-', '401', '403', '403', '403', '403', '404'
+),
+('set_primary_cover', $$api.set_primary_cover(tests.cover('kept'))$$, '-', '401', '404', '404', '1', '404', '-'),
+('set_primary_cover', $$api.set_primary_cover(tests.cover('drafted'))$$, '-', '401', '404', '404', '1', '404', '-'),
+('set_primary_cover', 'api.set_primary_cover(null)', '-', '401', '404', '404', '404', '404', '-'),
+('story_covers', 'api.story_covers', '1', '1', '1', '2', '5', '2', '5'),
+('thumbnail_url', '(select api.thumbnail_url(s) as answer from api.stories as s)', '1', '1', '1', '2', '3', '2', '3'),
 ('chapters', 'api.chapters', '4', '4', '4', '7', '9', '6', '9'),
 ('creator_clawbacks', 'api.creator_clawbacks', '-', '0', '0', '0', '1', '1', '0'),
 ('creator_earnings', 'api.creator_earnings', '-', '0', '0', '0', '4', '3', '0'),
@@ -105,7 +77,7 @@ insert into expected values
 ('individual_payouts', 'api.individual_payouts', '-', '0', '0', '0', '1', '0', '2'),
 ('monthly_payout_batches', 'api.monthly_payout_batches', '-', '-', '-', '-', '-', '-', '2'),
 ('notice_settings', 'api.notice_settings', '-', '0', '1', '1', '1', '1', '-'),
-('notices', 'api.notices', '-', '0', '0', '3', '4', '0', '-'),
+('notices', 'api.notices', '-', '0', '0', '3', '8', '0', '-'),
 ('payments', 'api.payments', '-', '0', '0', '3', '0', '0', '4'),
 ('payout_accounts', 'api.payout_accounts', '-', '-', '-', '-', '-', '-', '2'),
 ('payout_reversals', 'api.payout_reversals', '-', '0', '0', '0', '1', '0', '2'),
@@ -298,7 +270,8 @@ select set_eq(
         'app.begin_stripe_request(uuid)', 'app.record_stripe_answer(uuid,jsonb)',
         'app.record_stripe_failure(uuid,text,text,boolean)', 'app.handle_stripe_event(jsonb,text,boolean)',
         'app.checkout_result(text)', 'app.checkout_receipt(text)', 'app.connect_account(boolean)', 'app.payout_account_state(text)',
-        'app.record_payout_account(jsonb,boolean,timestamp with time zone)'],
+        'app.record_payout_account(jsonb,boolean,timestamp with time zone)', 'app.check_cover_upload(uuid)',
+        'app.add_uploaded_cover(uuid,jsonb,boolean)'],
     'the edge may call these');
 set local role edge;
 select throws_ok(statement, '42501', 'permission denied for ' || what, format('the edge is refused: %s', statement))
@@ -314,7 +287,13 @@ from (values
     ('select app.run_monthly_payouts(null)', 'function run_monthly_payouts'),
     ('select app.stale_payout_accounts(false, 1)', 'function stale_payout_accounts'),
     ('select app.apply_stripe_transfer(''{}'')', 'function apply_stripe_transfer'),
-    ('select app.apply_stripe_account(''{}'')', 'function apply_stripe_account')
+    ('select app.apply_stripe_account(''{}'')', 'function apply_stripe_account'),
+    ('select * from app.cover_jobs', 'table cover_jobs'), ('update app.story_covers set is_primary = true', 'table story_covers'),
+    ('select app.request_cover(null, null, null, 3, null)', 'function request_cover'),
+    ('select app.claim_cover(''gpu1:7860'', ''{dreamshaper_7}'')', 'function claim_cover'),
+    ('select app.finish_cover(null, null, null)', 'function finish_cover'), ('select app.recover_cover()', 'function recover_cover'),
+    ('select app.add_cover(null, null, null, true)', 'function add_cover'),
+    ('select * from app.unused_cover_files(''{}'')', 'function unused_cover_files')
 ) as ways (statement, what);
 -- Who calls through it is known by the token, as everywhere.
 select tests.sign_out();
@@ -344,14 +323,19 @@ insert into behind values
 ('app.story_entitlements', '-', '0', '0', '3', '0', '4'),
 ('app.chapters', '4', '4', '4', '7', '9', '9'),
 ('app.chapter_texts', '-', '-', '-', '-', '-', '-'),
-('app.audit_log', '-', '-', '-', '-', '-', '9'),
+('app.audit_log', '-', '-', '-', '-', '-', '10'),
 ('app.payments', '-', '0', '0', '3', '0', '4'),
 ('app.refunds', '-', '0', '0', '1', '0', '2'),
 ('app.disputes', '-', '0', '0', '1', '0', '2'),
 ('app.receipts', '-', '0', '0', '2', '0', '3'),
-('app.notices', '-', '0', '0', '3', '4', '-'),
+('app.notices', '-', '0', '0', '3', '8', '-'),
 ('app.notice_settings', '-', '0', '0', '0', '0', '-'),
 ('app.notice_templates', '-', '-', '-', '-', '-', '-'),
+('app.cover_jobs', '-', '0', '0', '0', '6', '6'),
+('app.cover_attempts', '-', '-', '-', '-', '-', '5'),
+('app.cover_styles', '5', '5', '5', '5', '5', '5'),
+('app.story_covers', '1', '1', '1', '2', '5', '5'),
+('ledger.reservations', '-', '-', '-', '-', '-', '-'),
 ('app.payouts', '-', '0', '0', '0', '4', '8'),
 ('app.payout_reversals', '-', '0', '0', '0', '1', '2'),
 ('app.payout_skips', '-', '0', '0', '0', '1', '4'),

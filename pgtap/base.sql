@@ -162,7 +162,7 @@ $$;
 
 select results_eq(
     'select class, capacity, per_minute from app.rate_limits order by class',
-    $$ values ('default', 120, 120), ('money', 60, 60), ('payment', 10, 10), ('payment_address', 30, 30) $$,
+    $$ values ('default', 120, 120), ('money', 60, 60), ('payment', 10, 10), ('payment_address', 30, 30), ('uploads', 20, 10) $$,
     'the limits on delivery');
 update app.rate_limits set capacity = 3, per_minute = 6 where class = 'money';
 update app.rate_limits set capacity = 5 where class = 'default';

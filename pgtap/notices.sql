@@ -66,14 +66,15 @@ select set_eq(
     'select t.kind from app.notice_templates as t',
     array[
         'payout_sent', 'payout_failed', 'payout_canceled', 'payout_held', 'payout_reversed', 'payout_action_needed', 'payout_bank_refused',
-        'refund_on_its_way', 'refund_paid', 'refund_failed', 'dispute_opened', 'dispute_won', 'dispute_lost'],
+        'refund_on_its_way', 'refund_paid', 'refund_failed', 'dispute_opened', 'dispute_won', 'dispute_lost',
+        'cover_ready', 'cover_failed'],
     'there are words for all that is told');
 select set_eq(
     'select t.kind from app.notice_templates as t where t.needs_action',
     array['payout_failed', 'payout_action_needed', 'payout_bank_refused', 'dispute_opened'], 'and some ask for something');
 select set_eq(
-    'select t.kind from app.notice_templates as t where not t.is_mailed', array['refund_on_its_way'],
-    'what is followed by another within the hour is not mailed');
+    'select t.kind from app.notice_templates as t where not t.is_mailed', array['refund_on_its_way', 'cover_ready'],
+    'what is followed by another within the hour, or was waited for, is not mailed');
 
 -- Addresses ---------------------------------------------------------------------
 select is(come_with('reader', '{"email": "reader@example.com"}'), 'reader@example.com', 'the address of the token is kept');

@@ -289,7 +289,7 @@ select matches(refusal($$ delete from app.profiles where handle = 'creator' $$),
 select is_empty('select * from ledger.verify()', 'nothing was made or lost');
 
 select matches(
-    refusal('truncate app.stories, app.chapters, app.chapter_texts, app.story_pricing, app.story_authors'), '^PT40[39] ',
+    refusal('truncate app.stories, app.chapters, app.chapter_texts, app.story_pricing, app.story_authors cascade'), '^PT40[39] ',
     'stories are not truncated');
 select matches(refusal('truncate app.chapter_texts'), '^PT40[39] ', 'nor their texts');
 

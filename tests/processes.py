@@ -33,10 +33,11 @@ def clean_environment() -> dict[str, str]:
     """The environment without what a developer may have set for a stack of their own."""
     ours = {"DATABASE_URL", "STATE_DIR", "POSTGREST_PORT", "EDGE_PORT", "JWT_SECRET", "EDGE_URL"}
     ours |= {"CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES", "SMTP_URL", "NOTICES_FROM"}
+    ours |= {"STABLE_DIFFUSION_WEBUI_URL", "COVER_STORE_URL"}
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in ours and not name.startswith("STRIPE_")
+        if name not in ours and not name.startswith(("STRIPE_", "WEBUI_SANDBOX_", "AWS_"))
     }
 
 
@@ -49,6 +50,7 @@ class RunningUp:
             "POSTGREST_PORT": str(free_port()),
             "EDGE_PORT": str(free_port()),
             "STRIPE_SANDBOX_PORT": str(free_port()),
+            "WEBUI_SANDBOX_PORT": str(free_port()),
             **environment,
         }
         self.rest_url = f"http://127.0.0.1:{self.environment['POSTGREST_PORT']}"

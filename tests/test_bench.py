@@ -23,12 +23,13 @@ from bench.payouts.plan import Size
 from bench.payouts.results import Closings, Results, judge
 from bench.payouts.world import READINGS as PAYOUT_READINGS
 from bench.payouts.world import Past, build_past, must_agree
-from bench.purchase.arena import Arena, Load, build_world
+from bench.pgbench import Load
+from bench.purchase.arena import Arena, build_world
 from bench.purchase.plan import CREDITS, PRICE, Plan, Scenario, Variant
 from bench.purchase.reading import READINGS
-from bench.purchase.timing import Timing, read_log
 from bench.reading import Touched
 from bench.server import BenchServer
+from bench.timing import Timing, read_log
 
 PROJECT = Path(__file__).resolve().parents[1]
 TINY = replace(Plan().shrunk(), readers=20, creators=3, star_chapters=4)
@@ -102,7 +103,7 @@ def test_the_rows_of_the_baseline_are_those_of_a_purchase(
     arenas: dict[Variant, Arena], scenario: Scenario
 ) -> None:
     for variant in (Variant.ROWS, Variant.OURS):
-        outcome = arenas[variant].run(variant, scenario, Load(1, purchases=PURCHASES))
+        outcome = arenas[variant].run(variant, scenario, Load(1, turns=PURCHASES))
         assert outcome.timing.transactions == PURCHASES
     for table in WRITTEN:
         rows = _rows(arenas[Variant.ROWS], table)
@@ -114,7 +115,7 @@ def test_the_rows_of_the_baseline_are_those_of_a_purchase(
 
 def test_the_seed_does_what_its_plan_says(arenas: dict[Variant, Arena]) -> None:
     arena = arenas[Variant.SEED]
-    arena.run(Variant.SEED, Scenario.ONE, Load(1, purchases=PURCHASES))
+    arena.run(Variant.SEED, Scenario.ONE, Load(1, turns=PURCHASES))
     for table in ("story_purchases", "credit_transactions", "creator_earnings"):
         assert arena.value(f"select count(*) from seed.{table}") == PURCHASES
     assert arena.value("select count(*) from seed.cache_rewards") == 0
@@ -146,17 +147,17 @@ def test_nothing_is_bought_twice_until_everything_is_bought(
     arena = arenas[Variant.OURS]
     everything = TINY.readers * 2  # of four chapters two are free
     for _ in range(2):
-        arena.run(Variant.OURS, Scenario.ONE, Load(2, purchases=everything // 4))
+        arena.run(Variant.OURS, Scenario.ONE, Load(2, turns=everything // 4))
     assert arena.value("select count(*) from app.story_purchases") == everything
     with pytest.raises(BenchError, match="measure fewer seconds or rounds"):
-        arena.run(Variant.OURS, Scenario.ONE, Load(1, purchases=1))
+        arena.run(Variant.OURS, Scenario.ONE, Load(1, turns=1))
 
 
 def test_a_failing_purchase_is_not_a_fast_one(arenas: dict[Variant, Arena]) -> None:
     arena = arenas[Variant.OURS]
     arena.execute("update app.stories set status = 'archived'")
     with pytest.raises(BenchError, match="There is no such story on sale"):
-        arena.run(Variant.OURS, Scenario.ONE, Load(1, purchases=1))
+        arena.run(Variant.OURS, Scenario.ONE, Load(1, turns=1))
 
 
 def test_rates_are_those_after_the_warm_up(tmp_path: Path) -> None:

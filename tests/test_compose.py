@@ -13,19 +13,24 @@ import yaml
 
 from api import create_app
 from api.cli import main
-from api.config import EdgeSettings
+from api.config import CoverSettings, EdgeSettings
 from api.deploy import PROJECT
 from api.stack import postgrest
 
 COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-LASTING = ["database", "postgrest", "edge", "worker", "sandbox"]
-OURS = ["migrate", "edge", "worker", "sandbox"]
+LASTING = ["database", "postgrest", "edge", "worker", "sandbox", "webui"]
+OURS = ["migrate", "edge", "worker", "sandbox", "webui"]
 SECRETS = {"POSTGRES_PASSWORD", "AUTHENTICATOR_PASSWORD", "EDGE_PASSWORD", "JWT_SECRET"}
 SECRETS |= {"STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_CONNECT_WEBHOOK_SECRET"}
 NOT_NEEDED = {"STRIPE_PUBLISHABLE_KEY", "STRIPE_API_BASE"}
 NOT_NEEDED |= {"EDGE_URL", "CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES"}
-NOT_NEEDED |= {"SMTP_URL", "NOTICES_FROM"}
+NOT_NEEDED |= {"SMTP_URL", "NOTICES_FROM", "STABLE_DIFFUSION_WEBUI_URL"}
+STORE_KEYS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+STORE_KEYS |= {"AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION"}
+NOT_NEEDED |= STORE_KEYS
+STORE = "${COVER_STORE_URL:-/var/lib/covers}"
+STORES = {"edge": STORE, "worker": f"${{STABLE_DIFFUSION_WEBUI_URL:+{STORE}}}"}
 
 EDGE = {
     "DATABASE_URL": "postgresql://edge@database/x",
@@ -45,8 +50,8 @@ INSTRUCTIONS = [
 
 def test_the_services() -> None:
     assert set(SERVICES) == {*LASTING, "migrate"}
-    assert [name for name in SERVICES if "profiles" in SERVICES[name]] == ["sandbox"]
-    assert COMPOSE["volumes"].keys() == {"database", "sandbox"}
+    assert [name for name in SERVICES if "profiles" in SERVICES[name]] == ["sandbox", "webui"]
+    assert COMPOSE["volumes"].keys() == {"database", "covers", "sandbox"}
     assert SERVICES["sandbox"]["volumes"] == ["sandbox:/var/lib/sandbox"]
     assert SERVICES["database"]["volumes"] == ["database:/var/lib/postgresql"]
 
@@ -68,6 +73,9 @@ def test_secrets_come_from_the_environment_and_have_no_default(name: str) -> Non
     for variable, value in SERVICES[name]["environment"].items():
         if variable in NOT_NEEDED:
             assert value.startswith(f"${{{variable}:-")
+            continue
+        if variable == "COVER_STORE_URL":
+            assert value == STORES[name]
             continue
         is_secret = variable.endswith(("PASSWORD", "SECRET", "SECRET_KEY"))
         used = re.findall(r"\$\{(\w+)([^}]*)\}", value)
@@ -103,14 +111,40 @@ def test_the_deploy_comes_between_the_database_and_the_rest() -> None:
 
 def test_stripe_is_the_same_for_whoever_asks_it() -> None:
     """The webhook's secret is for those who are told, and for the sandbox, which tells."""
-    for name in ("edge", "worker", "sandbox"):
+    for name in ("edge", "worker", "sandbox", "webui"):
         given = SERVICES[name]["environment"]
         assert given["STRIPE_SECRET_KEY"] == SERVICES["edge"]["environment"]["STRIPE_SECRET_KEY"]
         for secret in ("STRIPE_WEBHOOK_SECRET", "STRIPE_CONNECT_WEBHOOK_SECRET"):
-            assert (secret in given) == (name != "worker")
+            assert (secret in given) == (name in ("edge", "sandbox"))
     told = SERVICES["sandbox"]["command"]
     assert "--webhook=http://edge:8000/webhooks/stripe" in told
     assert "--connect-webhook=http://edge:8000/webhooks/stripe/connect" in told
+
+
+def test_the_edge_and_the_worker_keep_covers_in_the_same_place() -> None:
+    """A worker without a server gets no store either: it would not start with one."""
+    for name in ("edge", "worker"):
+        assert "covers:/var/lib/covers" in SERVICES[name]["volumes"]
+        given = SERVICES[name]["environment"]
+        assert given["COVER_STORE_URL"] == STORES[name]
+        assert given.keys() >= STORE_KEYS
+    made = next(value for word, value in INSTRUCTIONS if "install --directory" in value)
+    assert made.split("install --directory")[1].split() == [
+        "--owner=pages",
+        "--group=pages",
+        "/var/lib/covers",
+        "/var/lib/sandbox",
+    ]
+
+
+def test_what_the_example_says_about_covers_is_understood() -> None:
+    text = (PROJECT / ".env.example").read_text()
+    names = "STABLE_DIFFUSION_WEBUI_URL|COVER_STORE_URL"
+    examples = dict(re.findall(rf"^# ({names})=(.+)$", text, re.MULTILINE))
+    settings = CoverSettings.from_environment(examples)
+    assert settings is not None
+    assert [server.name for server in settings.servers] == ["gpu1:7860", "gpu2:443"]
+    assert settings.store_url == "s3://bucket/covers"
 
 
 def test_ports_are_published_on_loopback_only() -> None:
@@ -119,6 +153,7 @@ def test_ports_are_published_on_loopback_only() -> None:
         "postgrest": ["127.0.0.1:${POSTGREST_PORT:-3000}:3000"],
         "edge": ["127.0.0.1:${EDGE_PORT:-8000}:8000"],
         "sandbox": ["127.0.0.1:${STRIPE_SANDBOX_PORT:-8001}:8001"],
+        "webui": ["127.0.0.1:${WEBUI_SANDBOX_PORT:-7860}:7860"],
     }
 
 

@@ -21,9 +21,9 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.property.checks import Baseline, check_step, finish
+from tests.property.credits import Payment
 from tests.property.driver import Driver, RefundCall, Start
 from tests.property.machine import Interleaving, Payments, Payouts, open_shop
-from tests.property.model import Payment
 from tests.property.months import MonthDriver
 from tests.property.payout_checks import check_payout_step, finish_payouts
 from tests.property.payout_driver import PayoutCall
@@ -48,6 +48,9 @@ OF_PAYMENTS = Part(
     steps=18,
     happens=frozenset(
         {
+            *(f"covers {state}" for state in ("pending", "completed", "failed", "canceled")),
+            "covers given back late",
+            "covers tried again",
             "disputes closed",
             "disputes lost",
             "disputes open",
@@ -56,6 +59,7 @@ OF_PAYMENTS = Part(
             "payments pending",
             "payments succeeded",
             "recalls final",
+            "recalls from covers",
             "recalls from sales",
             "recalls frozen",
             "recalls released",

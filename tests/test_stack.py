@@ -10,21 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import click
 import httpx
 import psutil
 import psycopg
 import pytest
 
-from api.config import Settings, SettingsError
+from api.config import Settings, SettingsError, machine
+from api.sandbox.webui import running_webui
 from api.stack import postgrest
+from api.stack.banner import banner
 from api.stack.errors import StackError
 from api.stack.lock import state_lock
-from api.stack.log import readable
+from api.stack.log import no_log, readable
 from api.stack.ports import free_port
 from api.stack.postgres import EmbeddedPostgres
+from api.stack.supervisor import Stack, publish_covers_at, running_stack
 from api.stack.wait import wait_until
 from tests.conftest import NewDatabase
 from tests.processes import RunningUp, run_command
+
+SANDBOX_PORTS = ("STRIPE_SANDBOX_PORT", "WEBUI_SANDBOX_PORT")
 
 
 class StartUp(Protocol):
@@ -47,7 +53,7 @@ def up(folder: Path) -> Iterator[StartUp]:
     started: list[RunningUp] = []
 
     def start(*options: str, **environment: str) -> RunningUp:
-        ports = {"STRIPE_SANDBOX_PORT": str(free_port())}
+        ports = {name: str(free_port()) for name in SANDBOX_PORTS}
         running = RunningUp(folder, *options, **{**ports, **environment})
         started.append(running)
         return running
@@ -65,7 +71,7 @@ def embedded(folder: Path) -> EmbeddedPostgres:
 
 def environment_of(folder: Path) -> dict[str, str]:
     """For a stack in nobody's way, which is not meant to come up."""
-    ports = ("POSTGREST_PORT", "EDGE_PORT", "STRIPE_SANDBOX_PORT")
+    ports = ("POSTGREST_PORT", "EDGE_PORT", *SANDBOX_PORTS)
     return {"STATE_DIR": str(folder / "state")} | {name: str(free_port()) for name in ports}
 
 
@@ -85,21 +91,27 @@ def test_it_serves_and_stops_cleanly(up: StartUp, folder: Path, number: signal.S
     assert not any(child.is_running() for child in children)
     assert embedded(folder).pid is None
     log = running.output
-    parts = ("worker", "edge", "sandbox", "postgrest", "postgres")
+    parts = ("worker", "webui", "edge", "sandbox", "postgrest", "postgres")
     order = [log.index(f"stopping {name}") for name in parts]
     assert order == sorted(order)
     assert "sandbox, no money moves" in log
     assert "Traceback" not in log
 
 
+def printed_curls(running: RunningUp) -> list[str]:
+    """The commands of the banner, each as one line."""
+    printed = running.output.partition("is up.")[2].replace("\\\n", " ")
+    return [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]
+
+
+def answer(curl: str) -> Any:
+    return json.loads(subprocess.check_output(["bash", "-c", curl]))
+
+
 def test_the_printed_commands_sell_a_chapter_and_credits(up: StartUp) -> None:
     """Pasted into a shell as they are: buy, read, open a page to pay on, look at the statement."""
     running = up()
-    printed = running.output.partition("is up.")[2].replace("\\\n", " ")
-    curls = [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]
-
-    def answer(curl: str) -> Any:
-        return json.loads(subprocess.check_output(["bash", "-c", curl]))
+    curls = printed_curls(running)
 
     bought, chapter, checkout = map(answer, curls[:3])
 
@@ -116,6 +128,123 @@ def test_the_printed_commands_sell_a_chapter_and_credits(up: StartUp) -> None:
     assert "code" not in bought, bought
     assert "code" not in chapter, chapter
     assert len(json.dumps(chapter)) > 1000  # prose, not an excerpt
+
+
+def cover_by_the_printed_commands(running: RunningUp) -> httpx.Response:
+    """Pasted into a shell as they are: credits, the order, the queue, the picture."""
+    granting, asking, watching, looking = printed_curls(running)[5:]
+    assert answer(granting)["balance_after"] == 25
+    asked = answer(asking)
+    assert (asked["state"], asked["cost_credits"], asked["balance"]) == ("pending", 5, 20)
+    assert wait_until(lambda: answer(watching)[0]["state"] == "completed", seconds=60), (
+        answer(watching),
+        running.output,
+    )
+    (cover,) = answer(looking)
+    assert (cover["cover_style"], cover["is_primary"]) == ("fantasy", True)
+    assert cover["cover_url"].startswith(f"{running.edge_url}/covers/")
+    return httpx.get(cover["cover_url"])
+
+
+def test_the_printed_commands_make_a_cover(up: StartUp, folder: Path) -> None:
+    running = up()
+    webui = f"http://127.0.0.1:{running.environment['WEBUI_SANDBOX_PORT']}"
+    assert f"sandbox that draws: {webui}\n" in running.output
+
+    picture = cover_by_the_printed_commands(running)
+
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/webp")
+    kept = folder / "state" / "covers"
+    assert picture.content in [file.read_bytes() for file in kept.rglob("*.webp")]
+    with psycopg.connect(embedded(folder).url("infinite_pages")) as connection:
+        assert connection.execute("select * from ledger.verify()").fetchall() == []
+
+
+def test_ones_own_webui_and_store_are_used(up: StartUp, folder: Path) -> None:
+    with running_webui(auth="painter:p@ss word") as webui:
+        address = webui.url.replace("://", "://painter:p%40ss%20word@")
+        store = folder / "pictures"
+        running = up(STABLE_DIFFUSION_WEBUI_URL=address, COVER_STORE_URL=f"file://{store}")
+        host = webui.url.partition("://")[2].rstrip("/")
+        assert f"drawn by {host}\n" in running.output
+        picture = cover_by_the_printed_commands(running)
+    assert picture.status_code == 200
+    assert picture.content in [file.read_bytes() for file in store.rglob("*.webp")]
+    assert not (folder / "state" / "covers").exists()
+    assert webuis_of(running) == []
+    assert "p@ss" not in running.output
+    assert "p%40ss" not in running.output
+
+
+def webuis_of(running: RunningUp) -> list[psutil.Process]:
+    """The sandbox that draws, if it is a part of the stack."""
+    children = psutil.Process(running.process.pid).children()
+    return [child for child in children if "api.sandbox.webui" in child.cmdline()]
+
+
+def test_the_death_of_the_webui_sandbox_stops_the_rest(up: StartUp, folder: Path) -> None:
+    running = up("--no-demo")
+    (webui,) = webuis_of(running)
+    webui.kill()
+    assert running.process.wait(60) == 1
+    assert "webui was killed by SIGKILL" in running.output
+    assert embedded(folder).pid is None
+
+
+def test_the_usual_port_of_the_webui_may_be_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many programs listen there, a real WebUI first of all.
+
+    What only our own environment holds is not meant for this stack.
+    """
+    monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_live_of_somebody")
+    monkeypatch.setenv("WEBUI_SANDBOX_AUTH", "painter:hidden")
+    given = environment_of(folder)
+    del given["WEBUI_SANDBOX_PORT"]
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        monkeypatch.setattr(machine, "WEBUI_PORT", taken)
+        with running_stack(
+            Settings.from_environment(given),
+            with_demo=False,
+            log=lambda _part, line: said.append(line),
+        ) as stack:
+            assert stack.covers is not None
+            (server,) = stack.covers.servers
+            assert server.name != f"127.0.0.1:{taken}"
+            models = httpx.get(f"{server.url}/sdapi/v1/sd-models").json()
+    assert "deliberate_v2" in [model["model_name"] for model in models]
+    assert any(f"port {taken} is taken" in line for line in said)
+    assert any("STABLE_DIFFUSION_WEBUI_URL" in line for line in said)
+
+
+def test_beside_a_live_key_the_banner_says_that_covers_are_off(folder: Path) -> None:
+    live = {"STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"}
+    settings = Settings.from_environment({**environment_of(folder), **live})
+    said = click.unstyle(banner(Stack(settings, with_demo=False, log=no_log)))
+    assert "covers    off: set STABLE_DIFFUSION_WEBUI_URL\n" in said
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("/covers/", "http://127.0.0.1:8123/covers/"),
+        ("http://127.0.0.1:8000/covers/", "http://127.0.0.1:8123/covers/"),
+        ("https://pages.example.com/covers/", "https://pages.example.com/covers/"),
+        ("http://127.0.0.1.example.com/covers/", "http://127.0.0.1.example.com/covers/"),
+    ],
+)
+def test_where_covers_are_published(
+    migrated_database: NewDatabase, before: str, after: str
+) -> None:
+    url = migrated_database()
+    with psycopg.connect(url) as connection:
+        connection.execute("update app.economy set cover_base_url = %s", (before,))
+    publish_covers_at(url, "http://127.0.0.1:8123")
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select cover_base_url from app.economy").fetchone() == (after,)
 
 
 def test_a_real_account_without_its_webhook_secret_is_refused(folder: Path) -> None:
@@ -136,7 +265,7 @@ def test_a_second_up_on_the_same_state_is_refused(up: StartUp) -> None:
     assert httpx.get(f"{running.edge_url}/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("variable", ["POSTGREST_PORT", "EDGE_PORT", "STRIPE_SANDBOX_PORT"])
+@pytest.mark.parametrize("variable", ["POSTGREST_PORT", "EDGE_PORT", *SANDBOX_PORTS])
 def test_a_busy_port_is_named(folder: Path, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

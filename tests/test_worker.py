@@ -38,12 +38,14 @@ create function app.replay_parked_stripe_events() returns integer language sql
 as $$ insert into ledger.calls values ('replay_parked'); select 0 $$;
 create function app.forget_rate_buckets() returns integer language sql
 as $$ insert into ledger.calls values ('forget_rate_buckets'); select 0 $$;
+create function app.recover_cover() returns boolean language sql
+as $$ insert into ledger.calls values ('recover_cover'); select false $$;
 create function app.due_payout_month() returns date language sql
 as $$ insert into ledger.calls values ('due_payout_month'); select null::date $$;
 """
 
 ALL = ["ensure_partitions", "expire_lots", "fold", "seal", "promote_creators", "replay_parked"]
-ALL += ["forget_rate_buckets", "due_payout_month"]
+ALL += ["forget_rate_buckets", "due_payout_month", "recover_cover"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import click
 
+from api.cli.covers import covers
 from api.cli.database import install_sql, migrate, psql, url
 from api.cli.group import ExpectedErrorsGroup
 from api.cli.ledger import grant, verify
@@ -26,6 +27,7 @@ def main() -> None:
       infinite-pages verify              prove that the ledger balances
       infinite-pages reconcile           prove that it agrees with Stripe
       infinite-pages payouts list        see what creators are paid
+      infinite-pages covers list         see which covers are made, and which are not
 
     \b
     Which database:
@@ -40,10 +42,12 @@ def main() -> None:
       STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET     your account; without a key `up` brings a
       STRIPE_SANDBOX_PORT (8001)                   sandbox, which listens here
       SMTP_URL, NOTICES_FROM                       the mail server of notices, and their sender
+      STABLE_DIFFUSION_WEBUI_URL, COVER_STORE_URL  who draws covers, and where they are kept;
+      WEBUI_SANDBOX_PORT (7860)                    without them `up` brings a sandbox
     """
 
 
-COMMANDS = (up, migrate, token, url, psql, grant, verify, payouts, stripe, reconcile, worker, demo)
+COMMANDS = (up, migrate, token, url, psql, grant, verify, payouts, covers, stripe, reconcile)
 
-for command in (*COMMANDS, install_sql):
+for command in (*COMMANDS, worker, demo, install_sql):
     main.add_command(command)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from api.cli.target import owner_url
-from api.config import Settings
+from api.config import CoverSettings, Settings
 
 
 @click.command()
@@ -28,11 +28,16 @@ def up(with_demo: bool | None) -> None:
     Without STRIPE_SECRET_KEY a sandbox stands in for Stripe: it has a payment page of its own, and
     no money moves. With one, STRIPE_WEBHOOK_SECRET is needed too.
 
+    Without STABLE_DIFFUSION_WEBUI_URL a second sandbox draws the covers, on WEBUI_SANDBOX_PORT
+    (7860, or any free port while that is taken); beside a live key of Stripe covers are off
+    instead. Images are kept in the state folder, unless COVER_STORE_URL names another store.
+
     \b
     Examples:
       infinite-pages up
-      POSTGREST_PORT=3100 EDGE_PORT=8100 STRIPE_SANDBOX_PORT=8101 STATE_DIR=/tmp/second \\
-        infinite-pages up
+      POSTGREST_PORT=3100 EDGE_PORT=8100 STRIPE_SANDBOX_PORT=8101 WEBUI_SANDBOX_PORT=7960 \\
+        STATE_DIR=/tmp/second infinite-pages up
+      STABLE_DIFFUSION_WEBUI_URL=http://127.0.0.1:7860 infinite-pages up
       DATABASE_URL=postgresql://owner@/pages infinite-pages up --demo
     """
     from api.stack.banner import banner
@@ -63,12 +68,15 @@ def worker(once: bool) -> None:
     Folds, seals, expires credits, makes partitions ahead, and closes the month when it is due.
     With STRIPE_SECRET_KEY it also sends what Stripe was not asked yet, payouts included, finds
     events that never came, and reads Stripe's statement and creators' accounts. With SMTP_URL it
-    sends notices by mail. `up` runs one; several beside each other do no harm.
+    sends notices by mail. With STABLE_DIFFUSION_WEBUI_URL and COVER_STORE_URL it makes covers.
+    `up` runs one; several beside each other do no harm.
 
     \b
     Examples:
       infinite-pages worker
       infinite-pages worker --once
+      STABLE_DIFFUSION_WEBUI_URL=http://gpu:7860 COVER_STORE_URL=/var/lib/covers \\
+        infinite-pages worker
     """
     from api import worker as ledger_worker
     from api.logs import set_up_logging
@@ -76,10 +84,15 @@ def worker(once: bool) -> None:
     settings = Settings.from_environment()
     url = owner_url(settings)
     stripe = settings.stripe_given
+    covers = CoverSettings.from_environment()
     set_up_logging()
     if stripe is None:
         click.echo("STRIPE_SECRET_KEY is not set: Stripe is left alone")
-    ledger_worker.run(url, once=once, report=click.echo, stripe=stripe, smtp=settings.smtp)
+    if covers is None:
+        click.echo("STABLE_DIFFUSION_WEBUI_URL is not set: no covers are made")
+    ledger_worker.run(
+        url, once=once, report=click.echo, stripe=stripe, smtp=settings.smtp, covers=covers
+    )
 
 
 @click.command()
@@ -109,6 +122,9 @@ def demo() -> None:
             edge_url_given=None,
             return_origins=(),
             smtp=None,
+            webui_servers=(),
+            webui_port_given=free_port(),
+            cover_store_given=None,
         )
         click.echo("starting a throwaway stack")
         with (

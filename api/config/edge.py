@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.config.covers import read_store_url
 from api.config.reading import (
     SettingsError,
     check_jwt_secret,
@@ -22,7 +23,7 @@ class EdgeSettings:
     """What the edge needs to know. `database_url` logs in as role `edge`.
 
     `edge_url` is where browsers find it; `return_origins` are the other places to which a checkout
-    may send somebody back.
+    may send somebody back. Without `cover_store_url` it has no covers.
     """
 
     database_url: str = field(repr=False)
@@ -31,6 +32,7 @@ class EdgeSettings:
     edge_url: str
     return_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
+    cover_store_url: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "EdgeSettings":
@@ -54,6 +56,7 @@ class EdgeSettings:
             edge_url=_edge_url(environment.get("EDGE_URL"), stripe),
             return_origins=read_return_origins(environment, stripe),
             trusted_proxies=read_count(environment, "TRUSTED_PROXIES", MOST_PROXIES),
+            cover_store_url=read_store_url(environment),
         )
 
     def __post_init__(self) -> None:

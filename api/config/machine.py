@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from api.config.covers import CoverSettings, WebuiServer, read_servers, read_store_url
 from api.config.edge import check_origin, read_return_origins
 from api.config.reading import (
     SettingsError,
@@ -19,6 +20,7 @@ from api.config.stripe import StripeSettings
 
 DATABASE_NAME = "infinite_pages"
 LOOPBACK = "127.0.0.1"
+WEBUI_PORT = 7860  # the WebUI's own, by which its users know it
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Settings:
 
     `database_url` is the owner's URL of somebody's own server; without it an embedded server keeps
     its data in `state_folder`. Without `stripe_given` a sandbox stands in for Stripe. Without
-    `smtp` nothing stands in for a mail server: notices are shown and not sent.
+    `smtp` nothing stands in for a mail server: notices are shown and not sent. Without
+    `webui_servers` a sandbox draws the covers, except beside a live key: there nobody draws them.
     """
 
     database_url: str | None = field(repr=False)
@@ -42,6 +45,9 @@ class Settings:
     edge_url_given: str | None = None
     return_origins: tuple[str, ...] = ()
     smtp: SmtpSettings | None = None
+    webui_servers: tuple[WebuiServer, ...] = ()
+    webui_port_given: int | None = None
+    cover_store_given: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -61,6 +67,9 @@ class Settings:
             edge_url_given=check_origin(edge_url, "EDGE_URL", stripe) if edge_url else None,
             return_origins=read_return_origins(environment, stripe),
             smtp=SmtpSettings.from_environment(environment),
+            webui_servers=read_servers(environment),
+            webui_port_given=_webui_port(environment),
+            cover_store_given=read_store_url(environment),
         )
         settings._refuse_equal_ports()
         return settings
@@ -102,6 +111,35 @@ class Settings:
             api_base=f"http://{LOOPBACK}:{self.sandbox_port}",
         )
 
+    @property
+    def uses_webui_sandbox(self) -> bool:
+        """Whether the sandbox stands in for the servers that draw covers.
+
+        Beside a live key it would sell drawings of a sandbox for real money.
+        """
+        is_live = self.stripe_given is not None and self.stripe_given.livemode
+        return not self.webui_servers and not is_live
+
+    @property
+    def webui_port(self) -> int:
+        """Where the WebUI's sandbox is meant to listen."""
+        return self.webui_port_given or WEBUI_PORT
+
+    @property
+    def cover_store_url(self) -> str:
+        """Where covers are kept: as it is set, else in the state folder."""
+        return self.cover_store_given or str(self.state_folder / "covers")
+
+    def covers(self, webui_port: int) -> CoverSettings | None:
+        """What the worker of the stack draws with; None where covers are off.
+
+        `webui_port` is where the sandbox came to listen, if it is one.
+        """
+        servers = self.webui_servers
+        if self.uses_webui_sandbox:
+            servers = (WebuiServer(url=f"http://{LOOPBACK}:{webui_port}"),)
+        return CoverSettings(servers, self.cover_store_url) if servers else None
+
     def login_url(self, owner_url: str, role: str) -> str:
         """The URL with which `role` (authenticator or edge) reaches the owner's database."""
         password = {
@@ -119,6 +157,8 @@ class Settings:
         ports = {"POSTGREST_PORT": self.postgrest_port, "EDGE_PORT": self.edge_port}
         if self.uses_sandbox:
             ports["STRIPE_SANDBOX_PORT"] = self.sandbox_port
+        if self.uses_webui_sandbox:
+            ports["WEBUI_SANDBOX_PORT"] = self.webui_port
         seen: dict[int, str] = {}
         for variable, port in ports.items():
             if port in seen:
@@ -126,6 +166,13 @@ class Settings:
                     f"{seen[port]} and {variable} are both {port}: choose two ports"
                 )
             seen[port] = variable
+
+
+def _webui_port(environment: Mapping[str, str]) -> int | None:
+    """WEBUI_SANDBOX_PORT, or None where it is not set."""
+    if not environment.get("WEBUI_SANDBOX_PORT"):
+        return None
+    return read_port(environment, "WEBUI_SANDBOX_PORT", WEBUI_PORT)
 
 
 def with_login(url: str, user: str, password: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from api.config import CoverSettings
 from api.demo.client import AnswerError, RestClient
 from api.demo.figures import (
     ADMIN,
@@ -24,6 +25,7 @@ class RunningStack(Protocol):
     rest_url: str
     edge_url: str
     database_url: str
+    covers: CoverSettings | None
 
     @property
     def stripe_url(self) -> str: ...
@@ -35,7 +37,7 @@ class RunningStack(Protocol):
 
 
 class Cast:
-    """The people, and the sandbox that stands in for Stripe, for banks and for cards."""
+    """The people, the sandbox that stands in for Stripe, banks and cards, and the one that draws."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
@@ -47,6 +49,8 @@ class Cast:
         self.latecomer = self._at(stack.rest_url, LATECOMER)
         self.admin = self._at(stack.rest_url, ADMIN)
         self.sandbox = RestClient(stack.stripe_url, stack.stripe_secret_key)
+        assert stack.covers is not None
+        self.webui = RestClient(stack.covers.servers[0].url, "")
 
     def at_the_edge(self, person: Person) -> RestClient:
         """What the edge is to that person."""
@@ -89,11 +93,18 @@ def balance_of(client: RestClient) -> int:
     return balance
 
 
-def wait_for(client: RestClient, view: str, row_id: str, column: str, value: str) -> None:
-    """Wait until somebody sees this value: news of Stripe's come by themselves."""
+def wait_for(
+    client: RestClient,
+    view: str,
+    row_id: str,
+    column: str,
+    value: str,
+    seconds: float = NEWS_SECONDS,
+) -> None:
+    """Wait until somebody sees this value: news come by themselves."""
 
     def has_come() -> bool:
         return bool(client.row(view, id=f"eq.{row_id}")[column] == value)
 
-    if not wait_until(has_come, seconds=NEWS_SECONDS):
+    if not wait_until(has_come, seconds=seconds, interval=0.2):
         raise AnswerError(f"{view} {row_id} did not become {value}")

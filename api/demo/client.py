@@ -6,6 +6,8 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -30,6 +32,16 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+@dataclass(frozen=True)
+class Download:
+    """What is at an address, as it came."""
+
+    status: int
+    media_type: str
+    etag: str
+    content: bytes
+
+
 class Browser:
     """Opens pages, sends forms and goes where it is sent. Answers the heading of what it shows."""
 
@@ -44,6 +56,18 @@ class Browser:
         """Send the form of a page."""
         return self._heading(url, urlencode(fields).encode())
 
+    def download(self, url: str, etag: str | None = None) -> Download:
+        """Get a picture; with the tag of an earlier one, only if it is not that one any more."""
+        headers = {} if etag is None else {"If-None-Match": etag}
+        try:
+            with self._opener.open(urllib.request.Request(url, None, headers), None, SECONDS) as it:
+                return _as_download(it.status, it.headers, it.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return _as_download(error.code, error.headers, error.read())
+        except OSError as error:
+            raise AnswerError(f"a picture did not come: {error}") from None
+
     def _heading(self, url: str, form: bytes | None) -> str:
         try:
             with self._opener.open(url, form, timeout=SECONDS) as answer:
@@ -52,6 +76,10 @@ class Browser:
             raise AnswerError(f"a page could not be shown: {error}") from None
         found = re.search(r"<h1[^>]*>(.*?)</h1>", page, re.DOTALL)
         return html.unescape(found[1]) if found else "a page without a heading"
+
+
+def _as_download(status: int, headers: Message, content: bytes) -> Download:
+    return Download(status, headers.get("Content-Type", ""), headers.get("ETag", ""), content)
 
 
 class RestClient:

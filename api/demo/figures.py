@@ -32,6 +32,7 @@ CREATOR = Person(
     id=UUID("d0000000-0000-4000-8000-000000000002"),
     display_name="Edda Vane",
     bio="Writes about people who keep accounts, and about what they leave out of them.",
+    credits=50,  # for ten covers
 )
 COAUTHOR = Person(
     handle="coauthor",
@@ -114,6 +115,41 @@ EARNED_WITH_UNLOCK = 2_450_000
 # The dispute takes the pack's 90 from the wallet, and 20 of the 50 from the author's $1.75.
 EARNED_IN_DISPUTE = 1_750_000
 
+# The author has 50 credits, and asks for six covers of 5. One is taken back, five are drawn; the
+# first of them is stopped, and the next one runs out of memory and is drawn again.
+COVER_PRICE = 5
+COVER_STYLES = ["realistic", "artistic", "fantasy", "minimalist", "vintage"]
+COVER_MODELS = [
+    "realisticVision_v40",
+    "deliberate_v2",
+    "dreamshaper_7",
+    "deliberate_v2",
+    "realisticVision_v40",
+]
+TAKEN_BACK_STYLE = "artistic"
+TAKEN_BACK_PROMPT = "a ledger on a wet slipway"
+UNDRAWN_STYLE = "vintage"
+UNDRAWN_PROMPT = "nine gulls over the lamp room"
+SHOWN_STYLE = "fantasy"
+UNPAID_COVER = "402 insufficient_credits"
+FOREIGN_STORY = "404 story_not_found"
+SAME_COVER = "409 cover_already_requested"
+TOO_LATE = "409 cover_job_over"
+SET_ASIDE_FOR_SIX = 30
+LEFT_AFTER_SIX = 20
+PLACE_OF_SIXTH = 5  # one is being drawn, four are before it
+SET_ASIDE_FOR_FIVE = 25
+LEFT_AFTER_FIVE = 25
+# A cover that cannot be drawn is given up after two attempts, in this play.
+COVER_ATTEMPTS = 2
+LEFT_WHILE_TRIED = 20
+TROUBLE = "It did not work this time."
+TOLD_READY = 'A new cover for "Carried Forward"'
+TOLD_FAILED = 'A cover for "Carried Forward" could not be made'
+COVER_SIZE = (512, 768)
+# A grant, seven covers that were paid, and two that were paid back.
+LINES_OF_AUTHOR = 10
+
 # Two authors set the price of a whole book, with all that is still to come.
 FIRST_BOOK_UNLOCK = 175
 THIRD_BOOK_UNLOCK = 150
@@ -154,9 +190,10 @@ STATEMENT_AT_THE_END = [0, 10_850_000, -6_300_000, -10_670_000, -6_120_000]
 # less $1.46 and 59 cents; less the payout.
 AT_STRIPE = 2886
 
-# Two grants; two sales with an earning each and one with two; a refund with its clawback: 11.
+# Three grants; two sales with an earning each and one with two; a refund with its clawback: 12.
 # A top-up (3) and its refund (3); another top-up (3), a sale with its earning (2), a dispute that
 # opens (3) and is won (3); the fees on Stripe's statement (3): 31.
+# Seven covers are paid; five of them are drawn, and two are paid back: 14.
 # Two top-ups (3 each); three sales with an earning (2) and two with two (3); the payout set aside,
 # sent and taken from Stripe (3); a refund with its clawback (2); two fees: 25.
-MOVEMENTS = 56
+MOVEMENTS = 71

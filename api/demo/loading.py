@@ -1,7 +1,8 @@
 """Demo data, made the way people make it: each person calls the product's own functions.
 
 Every person and every book is one transaction and is left alone once it is there, whatever has
-become of it since. So a second run changes nothing, and an interrupted one is completed.
+become of it since. So a second run changes nothing, and an interrupted one is completed. Who came
+before there were credits for them gets these once.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ SHELVES = ((CREATOR, (FIRST_BOOK, SECOND_BOOK)), (LATECOMER, (THIRD_BOOK,)))
 
 _LOCK = "select pg_advisory_lock(hashtextextended('infinite pages: demo', 0))"
 _CONFLICT = "PT409"
+_REASON = "for the demonstration"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ def load(url: str, report: Report) -> DemoStory:
             if not _is_here(connection, person):
                 _welcome(connection, person)
                 report(f"{person.handle} is here, with {person.credits} credits")
+            elif person.credits and not _has_had_credits(connection, person):
+                _give_credits(connection, person)
+                report(f"{person.handle} gets {person.credits} credits")
         for author, books in SHELVES:
             for book in books[_number_of_stories(connection, author) :]:
                 _publish(connection, author, book)
@@ -54,6 +59,16 @@ def load(url: str, report: Report) -> DemoStory:
 def _is_here(connection: Connection, person: Person) -> bool:
     query = "select exists (select from app.profiles where id = %s)"
     return bool(_value(connection, query, person.id))
+
+
+def _has_had_credits(connection: Connection, person: Person) -> bool:
+    """Whether the demo's credits were given, be they spent or not: the record of it stays."""
+    query = """
+        select exists (
+            select from app.audit_log
+            where action = 'grant_credits' and subject = %s and details ->> 'reason' = %s)
+        """
+    return bool(_value(connection, query, str(person.id), _REASON))
 
 
 def _number_of_stories(connection: Connection, author: Person) -> int:
@@ -78,10 +93,7 @@ def _welcome(connection: Connection, person: Person) -> None:
                     (person.handle, person.display_name, person.bio),
                 )
             if person.credits:
-                connection.execute(
-                    "select app.grant_credits(%s, %s, %s, idempotency_key => %s)",
-                    (person.id, person.credits, "for the demonstration", "demo-credits"),
-                )
+                _give_credits(connection, person)
             if person.is_operator:
                 connection.execute("insert into app.operators (user_id) values (%s)", (person.id,))
     except psycopg.Error as error:
@@ -91,6 +103,13 @@ def _welcome(connection: Connection, person: Person) -> None:
             f"the demo needs the handle {person.handle!r}, which belongs to somebody else: "
             "start without --demo, or with another database"
         ) from None
+
+
+def _give_credits(connection: Connection, person: Person) -> None:
+    connection.execute(
+        "select app.grant_credits(%s, %s, %s, idempotency_key => %s)",
+        (person.id, person.credits, _REASON, "demo-credits"),
+    )
 
 
 def _publish(connection: Connection, author: Person, book: Book) -> None:

@@ -1,4 +1,4 @@
-"""The third part of the story: the month ends, and a creator is paid to the cent."""
+"""The fourth part of the story: the month ends, and a creator is paid to the cent."""
 
 from typing import Any
 

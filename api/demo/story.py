@@ -1,4 +1,4 @@
-"""The whole story over HTTP: sales, the money behind them, payouts, and the books.
+"""The whole story over HTTP: sales, the money behind them, covers, payouts, and the books.
 
 It is told on a stack whose demo data is fresh. Every figure is printed, and compared with the one
 written down in `figures`.
@@ -14,6 +14,7 @@ from api.demo import figures
 from api.demo.cast import Cast, RunningStack
 from api.demo.checklist import Checklist, cents, money
 from api.demo.client import AnswerError
+from api.demo.cover import tell_cover
 from api.demo.payment import tell_payment
 from api.demo.payout import tell_payout
 from api.demo.sale import tell_sale
@@ -31,6 +32,7 @@ def show(stack: RunningStack, console: Console | None = None) -> bool:
         cast = Cast(stack)
         tell_sale(cast, checklist)
         tell_payment(cast, checklist)
+        tell_cover(stack.database_url, cast, checklist)
         tell_payout(stack.database_url, cast, checklist)
         _close_the_books(stack, cast, checklist)
     except AnswerError as error:

@@ -15,7 +15,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from api import config, demo, deploy, tokens
-from api.config import Settings, StripeSettings
+from api.config import CoverSettings, Settings, StripeSettings
+from api.config.covers import STORE_VARIABLE, cover_environment
 from api.config.smtp import smtp_environment
 from api.stack import postgrest
 from api.stack.child import Child, exit_reason
@@ -54,10 +55,27 @@ def first_package(database_url: str) -> Package | None:
         ).fetchone()
 
 
+def publish_covers_at(database_url: str, edge_url: str) -> None:
+    """Have the database give out addresses of covers that a browser finds.
+
+    A fresh database knows only the path, and one that was here before the address of its last run,
+    which may have had another port. An address that somebody chose is left alone.
+    """
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """
+            update app.economy set cover_base_url = %(here)s
+            where cover_base_url <> %(here)s
+                and (cover_base_url = '/covers/' or cover_base_url ~ '^http://127[.]0[.]0[.]1[:/]')
+            """,
+            {"here": f"{edge_url}/covers/"},
+        )
+
+
 class Stack:
     """PostgreSQL, PostgREST, the edge and the worker, once `running_stack` has started them.
 
-    Without a key for Stripe its sandbox is one of them.
+    Without a key for Stripe its sandbox is one of them, and without a WebUI the WebUI's.
     """
 
     def __init__(self, settings: Settings, *, with_demo: bool, log: LogLine) -> None:
@@ -68,6 +86,7 @@ class Stack:
         self.stripe: StripeSettings = settings.stripe.require_webhook_secret()
         self.story: demo.DemoStory | None = None
         self.package: Package | None = None
+        self.covers: CoverSettings | None = None
         self.postgres: EmbeddedPostgres | None = None
         self.children: list[Child] = []
         self._with_demo = with_demo
@@ -89,6 +108,11 @@ class Stack:
     def uses_sandbox(self) -> bool:
         """Whether Stripe is the sandbox, and no money moves."""
         return self.settings.uses_sandbox
+
+    @property
+    def uses_webui_sandbox(self) -> bool:
+        """Whether covers are drawn by the sandbox."""
+        return self.settings.uses_webui_sandbox
 
     @property
     def stripe_url(self) -> str:
@@ -123,6 +147,8 @@ class Stack:
         require_free(self.settings.edge_port, "EDGE_PORT")
         if self.uses_sandbox:
             require_free(self.settings.sandbox_port, "STRIPE_SANDBOX_PORT")
+        if self.uses_webui_sandbox and self.settings.webui_port_given is not None:
+            require_free(self.settings.webui_port, "WEBUI_SANDBOX_PORT")
         if self.settings.database_url is None:
             self.postgres = embedded_postgres(self.settings)
             self.database_url = self._start_postgres(self.postgres)
@@ -131,6 +157,7 @@ class Stack:
             for role in ("authenticator", "edge"):  # a missing password is said before migrating
                 self.settings.login_url(self.database_url, role)
         deploy.migrate(self.database_url, report=lambda line: self._log("migrate", line))
+        publish_covers_at(self.database_url, self.settings.edge_url)
         if self._with_demo:
             self.story = demo.load(self.database_url, lambda line: self._log("demo", line))
         self.package = first_package(self.database_url)
@@ -138,6 +165,8 @@ class Stack:
         if self.uses_sandbox:
             self._start_sandbox()
         self._start_edge()
+        webui_port = self._start_webui() if self.uses_webui_sandbox else self.settings.webui_port
+        self.covers = self.settings.covers(webui_port)
         self._start_worker()
 
     def stop(self) -> None:
@@ -195,6 +224,7 @@ class Stack:
             "JWT_SECRET": self.jwt_secret,
             "EDGE_URL": self.settings.edge_url,
             "CHECKOUT_RETURN_URLS": ",".join(self.settings.return_origins),
+            STORE_VARIABLE: self.settings.cover_store_url,
         }
         options = ["--bind", f"{LOOPBACK}:{self.settings.edge_port}", "--no-control-socket"]
         options += ["--workers", "1", "--threads", "32", "--graceful-timeout", "5"]
@@ -202,11 +232,42 @@ class Stack:
         ready_url = f"{self.edge_url}/readyz"
         self._start_child("edge", command, environment, lambda: answers_ok(ready_url))
 
+    def _start_webui(self) -> int:
+        """Start the sandbox that draws covers; the port where it listens."""
+        port = self._choose_webui_port()
+        command = [sys.executable, "-m", "api.sandbox.webui", "--port", str(port)]
+        ready_url = f"http://{LOOPBACK}:{port}/internal/ping"
+        environment = {
+            # A live key that only the environment holds is not the one in use.
+            **self.stripe.without_webhook_secrets().environment(),
+            "WEBUI_SANDBOX_AUTH": "",
+        }
+        self._start_child("webui", command, environment, lambda: answers_ok(ready_url))
+        return port
+
+    def _choose_webui_port(self) -> int:
+        """The port that is set, else the usual one, else any.
+
+        On the usual one a WebUI of one's own may listen, or any other program made with Gradio,
+        which is no reason not to start.
+        """
+        port = self.settings.webui_port
+        if self.settings.webui_port_given is not None:
+            return port
+        try:
+            require_free(port, "WEBUI_SANDBOX_PORT")
+        except StackError:
+            self._log("webui", f"port {port} is taken, so the sandbox listens on another one;")
+            self._log("webui", "if that is your WebUI, name it in STABLE_DIFFUSION_WEBUI_URL")
+            return free_port()
+        return port
+
     def _start_worker(self) -> None:
         command = [sys.executable, "-m", "api.cli", "worker"]
         environment = {
             **self.stripe.without_webhook_secrets().environment(),
             **smtp_environment(self.settings.smtp),
+            **cover_environment(self.covers),
             "DATABASE_URL": self.database_url,
         }
         self._start_child("worker", command, environment, lambda: True)

@@ -8,10 +8,11 @@ from time import monotonic
 
 from bench.payouts.batch import Backend, Connection, take_steps
 from bench.payouts.plan import Plan
-from bench.purchase.arena import Arena, Load
+from bench.pgbench import Load
+from bench.purchase.arena import Arena
 from bench.purchase.plan import Scenario, Variant
-from bench.purchase.timing import Timing
 from bench.spread import Spread
+from bench.timing import Timing
 
 SHARE = 0.6  # of the batch that the rounds may take, measured by how fast it is without readers
 RUNNING = 0.9  # of the time, or the figure says nothing

@@ -4,9 +4,6 @@ No figure is believed unless the wallets confirm it: after every run the credits
 those of exactly as many purchases as pgbench says it made.
 """
 
-import os
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +13,10 @@ import psycopg
 from api import deploy
 from bench.database import Database
 from bench.errors import BenchError
+from bench.pgbench import Load, run_pgbench
 from bench.purchase.plan import CREDITS, FREE_CHAPTERS, PRICE, Plan, Scenario, Variant
-from bench.purchase.timing import Timing, read_log
 from bench.server import BenchServer, Used, run_script
+from bench.timing import Timing
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent
@@ -30,7 +28,6 @@ SPENT = {
     Variant.ROWS: "select -coalesce(sum(balance), 0) from ledger.accounts where kind = 'wallet'",
     Variant.OURS: "select -coalesce(sum(balance), 0) from ledger.accounts where kind = 'wallet'",
 }
-THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -41,24 +38,6 @@ class Stories:
     stories: int
     first_chapter: int
     chapters: int
-
-
-@dataclass(frozen=True)
-class Load:
-    """How many buy, and for how long: so many seconds, or so many purchases each."""
-
-    clients: int
-    seconds: int = 0
-    purchases: int = 0
-    warm_up: int = 0  # seconds before those that count
-    waits_for_disk: bool = True
-
-    @property
-    def amount(self) -> str:
-        """The same for pgbench."""
-        if self.purchases:
-            return f"--transactions={self.purchases}"
-        return f"--time={self.seconds + self.warm_up}"
 
 
 @dataclass(frozen=True)
@@ -100,24 +79,8 @@ class Arena(Database):
         spent_before = int(self.value(SPENT[variant]))
         self.server.wait_for_departure(present)
         used_before = self.server.used(self.name)
-        with tempfile.TemporaryDirectory(prefix="infinite-pages-pgbench-") as folder:
-            script = Path(folder) / "purchase.sql"
-            script.write_text((HERE / "pick.sql").read_text() + _script(variant))
-            command = [
-                str(self.server.postgres.bin_folder / "pgbench"),
-                "--no-vacuum",
-                "--protocol=prepared",
-                f"--client={load.clients}",
-                f"--jobs={min(THREADS, load.clients)}",
-                load.amount,
-                "--log",
-                f"--log-prefix={folder}/log",
-                f"--file={script}",
-                *(f"--define={name}={value}" for name, value in variables.items()),
-                self.url,
-            ]
-            _pgbench(command, ROLES[variant], load)
-            timing = read_log(Path(folder), warm_up=load.warm_up, seconds=load.seconds)
+        script = (HERE / "pick.sql").read_text() + (HERE / SCRIPTS[variant]).read_text()
+        timing = run_pgbench(self, script, ROLES[variant], variables, load)
         self.server.wait_for_departure(present)
         used = self.server.used(self.name).since(used_before)
         if variant is not Variant.SEED:  # which has tables of its own, and forbids nothing
@@ -158,15 +121,3 @@ def build_product_world(server: BenchServer, database: str, plan: Plan) -> None:
         other_chapters=plan.other_chapters,
         credits=CREDITS,
     )
-
-
-def _script(variant: Variant) -> str:
-    return (HERE / SCRIPTS[variant]).read_text()
-
-
-def _pgbench(command: list[str], role: str, load: Load) -> None:
-    options = f"-c role={role} -c synchronous_commit={'on' if load.waits_for_disk else 'off'}"
-    environment = os.environ | {"PGOPTIONS": options}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        raise BenchError(f"pgbench failed: {' '.join(done.stderr.split())}")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.errors import BenchError
-from bench.purchase.arena import Arena, Load
+from bench.pgbench import Load
+from bench.purchase.arena import Arena
 from bench.purchase.plan import Plan, Scenario, Variant
 from bench.server import Used
 from bench.spread import Spread
@@ -55,5 +56,5 @@ def _each(arena: Arena, variant: Variant, purchases: int) -> tuple[float, float,
 
 def _used(arena: Arena, variant: Variant, purchases: int) -> Used:
     # Commits do not wait for the disk: the CPU time shall be that of the work, not of the waiting.
-    load = Load(1, purchases=purchases, waits_for_disk=False)
+    load = Load(1, turns=purchases, waits_for_disk=False)
     return arena.run(variant, Scenario.ONE, load).used

@@ -7,7 +7,8 @@ one round, and what counts is the median of these ratios, shown with the least a
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.purchase.arena import Arena, Load, Outcome
+from bench.pgbench import Load
+from bench.purchase.arena import Arena, Outcome
 from bench.purchase.plan import Plan, Scenario, Variant
 from bench.spread import Spread
 

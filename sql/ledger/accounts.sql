@@ -22,13 +22,13 @@ returns jsonb
 language sql immutable parallel safe
 set search_path = ''
 return '{
-    "wallet": "credit", "frozen_credits": "credit", "issued": "credit", "redeemed": "credit", "expired": "credit",
+    "wallet": "credit", "reserved": "credit", "frozen_credits": "credit", "issued": "credit", "redeemed": "credit", "expired": "credit",
     "earnings": "usd", "frozen_earnings": "usd", "payouts": "usd", "paid": "usd", "royalties": "usd",
     "stripe": "usd", "sales": "usd", "fees": "usd", "disputed": "usd", "bank": "usd", "other": "usd"
 }'::jsonb;
 comment on function ledger.assets() is $$The chart of accounts: every kind and what it holds
 
-credit: wallet and frozen_credits (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings, frozen_earnings, payouts (on their way) and paid (so far) (a creator's), royalties (the platform's: what creators are owed, below zero); stripe (what Stripe holds for the platform), sales (what payers paid, below zero as money that came in), fees (what Stripe kept), disputed (what Stripe withholds), bank (what Stripe paid out to the platform), other (what an operator explained).$$;
+credit: wallet, reserved (for what is still to be done) and frozen_credits (a person's), issued, redeemed, expired (the platform's). usd, in micro-dollars: earnings, frozen_earnings, payouts (on their way) and paid (so far) (a creator's), royalties (the platform's: what creators are owed, below zero); stripe (what Stripe holds for the platform), sales (what payers paid, below zero as money that came in), fees (what Stripe kept), disputed (what Stripe withholds), bank (what Stripe paid out to the platform), other (what an operator explained).$$;
 
 create or replace function ledger.asset_of(kind text)
 returns text

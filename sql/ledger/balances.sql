@@ -56,8 +56,8 @@ begin
         return v_account.balance;
     end if;
     v_from := ledger.folded_position();
-    if balance.kind in ('payouts', 'paid') then
-        -- Always a creator's own doing: their book has them all.
+    if balance.kind in ('payouts', 'paid', 'reserved') then
+        -- Always a person's own doing: their book has them all.
         return case when v_from < 0 then 0 else coalesce(v_account.balance, 0) end
             + (select coalesce(sum(case when t.credit_kind = balance.kind then t.amount else -t.amount end), 0)
                 from ledger.transfers as t

@@ -158,12 +158,13 @@ begin
     into v_postings
     from ledger.transfers as t
     where t.book_id = settle_recall.book_id and t.transaction_id = settle_recall.recall_id and t.kind = 'freeze';
-    -- The credits of the sales were redeemed; now it is as if they had never been issued.
+    -- The credits of the sales were redeemed or set aside; now it is as if they had never been issued.
     v_postings := v_postings || (
         select coalesce(array_agg(ledger.posting(
-            'withdrawal', 'credit', ledger.platform_id(), 'redeemed', ledger.platform_id(), 'issued', s.credits,
+            'withdrawal', 'credit', p.owner_id, p.kind, ledger.platform_id(), 'issued', s.credits,
             (s.spend).reference_type, (s.spend).reference_id, (s.spend).id)), '{}')
-        from ledger.recalled_sales(settle_recall.book_id, settle_recall.recall_id) as s);
+        from ledger.recalled_sales(settle_recall.book_id, settle_recall.recall_id) as s
+        cross join lateral ledger.place_of_spend(s.spend) as p);
     perform ledger.post(settle_recall.book_id, settle_recall.recall_id, v_postings);
     update ledger.recalls as r
     set state = 'final', settled_at = now()
@@ -209,6 +210,7 @@ begin
     update ledger.recalls as r
     set state = case v_recall.state when 'frozen' then 'released' else 'returned' end, settled_at = now()
     where r.book_id = v_recall.book_id and r.id = v_recall.id;
+    perform ledger.finish_releases(v_recall.book_id, v_recall.id);
     return true;
 end;
 $$;

@@ -132,6 +132,25 @@ comment on function ledger.clawbacks(uuid, uuid, text, bigint, bigint) is $$The 
 
 `taken_credits` of the sale's `credits` are gone when this is done; what was taken before counts. So the parts add up to the whole to the micro-dollar. `kind` is clawback, or freeze: then the money stays the creator's, out of reach.$$;
 
+create or replace function ledger.place_of_spend(spend ledger.transfers, out owner_id uuid, out kind text)
+returns record
+language sql stable
+set search_path = ''
+begin atomic
+    select
+        case when p.is_reserved then (place_of_spend.spend).book_id else ledger.platform_id() end,
+        case when p.is_reserved then 'reserved' else 'redeemed' end
+    from (
+        select (place_of_spend.spend).credit_kind = 'reserved' and exists (
+            select from ledger.reservations as r
+            where r.book_id = (place_of_spend.spend).book_id and r.id = (place_of_spend.spend).transaction_id
+                and r.state <> 'captured') as is_reserved
+    ) as p;
+end;
+comment on function ledger.place_of_spend(ledger.transfers) is $$Where the credits of a sale are now
+
+With the platform, or still set aside with the payer.$$;
+
 create or replace function ledger.reverse(book_id uuid, transaction_id uuid, credits bigint default null)
 returns ledger.receipt
 language plpgsql volatile
@@ -140,6 +159,7 @@ as $$
 declare
     v_receipt ledger.receipt;
     v_spend ledger.transfers;
+    v_place record;
     v_returned bigint;
     v_credits bigint;
     v_postings ledger.posting[];
@@ -165,8 +185,9 @@ begin
 
     v_receipt.transaction_id := app.new_id();
     perform ledger.return_draws(reverse.book_id, reverse.transaction_id, v_receipt.transaction_id, v_credits);
+    v_place := ledger.place_of_spend(v_spend);
     v_postings := array[ledger.posting(
-        'refund', 'credit', ledger.platform_id(), 'redeemed', reverse.book_id, 'wallet', v_credits,
+        'refund', 'credit', v_place.owner_id, v_place.kind, reverse.book_id, 'wallet', v_credits,
         v_spend.reference_type, v_spend.reference_id, v_spend.id)];
     v_clawbacks := ledger.clawbacks(
         reverse.book_id, reverse.transaction_id, 'clawback', v_returned + v_credits, v_spend.amount);

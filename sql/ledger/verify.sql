@@ -299,7 +299,7 @@ begin atomic
     where (c.relnamespace = 'ledger'::regnamespace or c.oid = 'app.audit_log'::regclass)
         and c.relkind in ('r', 'p')
         and c.relname not in ('fold_state', 'earning_totals')
-        and not (e.event = 'update' and c.relname in ('accounts', 'lots', 'recalls'))
+        and not (e.event = 'update' and c.relname in ('accounts', 'lots', 'recalls', 'reservations'))
         and not exists (
             select from pg_catalog.pg_trigger as t
             inner join pg_catalog.pg_proc as p on p.oid = t.tgfoid

@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from api.stripe.accounts import STALE, WITH_NEWS
 from api.stripe.client import raw
+from tests.property.credits import Takeback
 from tests.property.driver import REFUSED_FOR_NOW, Driver
-from tests.property.model import Takeback
 from tests.property.payout_model import Creator, PayoutBook, standing
 from tests.property.world import PRICES_AND_SHARES, World, publish_story
 

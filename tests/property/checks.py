@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from api.stripe.client import raw
+from tests.property.credits import Payment, Story, Takeback
 from tests.property.driver import Driver, Start
 from tests.property.figures import cents_at_stripe, credits_accounted_for, earned
-from tests.property.model import Payment, Story, Takeback
 from tests.property.world import World
 
 MICRODOLLARS_OF_A_CENT = 10_000

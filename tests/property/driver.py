@@ -16,8 +16,9 @@ import stripe
 
 from tests.market import acting_as
 from tests.property.client import AFTER, BEFORE, Crash
+from tests.property.credits import Payment, Sale, Story, Takeback
 from tests.property.inbox import Inbox
-from tests.property.model import Book, Payment, Sale, Story, Takeback
+from tests.property.model import Book
 from tests.property.world import World
 
 CRASHES = {"crash_before": BEFORE, "crash_after": AFTER}
@@ -260,7 +261,7 @@ class Driver:
             with acting_as(self.world.web, OPERATOR, "service_role"):
                 self.world.web.execute(
                     "select api.refund_story_purchase(%s, %s, 'a test', %s)",
-                    (sale.reader, sale.id, credits),
+                    (sale.person, sale.id, credits),
                 )
         except psycopg.Error as error:
             expected = "already_reversed" if left == 0 else "reversal_too_large"

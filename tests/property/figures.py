@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
-from tests.property.model import Book, Payment, Sale, Takeback
+from tests.property.credits import Payment, Sale, Takeback
+from tests.property.model import Book
 
 DISPUTE_FEE_CENTS = 1500
 
@@ -47,12 +48,12 @@ def _moved(takeback: Takeback) -> int:
 
 
 def credits_accounted_for(book: Book, payment: Payment) -> bool:
-    """Whether each credit of a payment is somewhere: in a wallet, in a sale, or taken back."""
+    """Whether each credit of a payment is somewhere: in a wallet, spent, or taken back."""
     in_wallet = sum(lot.left for lot in book.wallets[payment.payer] if lot.payment is payment)
-    in_sales = sum(
+    spent = sum(
         draw.credits - draw.taken
-        for sale in book.sales
-        for draw in sale.draws
+        for spending in book.spendings
+        for draw in spending.draws
         if draw.lot.payment is payment
     )
     taken_back = sum(
@@ -61,7 +62,7 @@ def credits_accounted_for(book: Book, payment: Payment) -> bool:
         for recall in takeback.recalls
         if recall.state in ("frozen", "final")
     )
-    return in_wallet + in_sales + taken_back == payment.credits
+    return in_wallet + spent + taken_back == payment.credits
 
 
 def what_happened(book: Book) -> Counter[str]:
@@ -73,7 +74,12 @@ def what_happened(book: Book) -> Counter[str]:
             tally["recalls of what another left"] += max(len(takeback.recalls) - 1, 0)
             for recall in takeback.recalls:
                 tally[f"recalls {recall.state}"] += 1
-                tally["recalls from sales"] += bool(recall.from_sales)
+                for kind, spendings in (("sales", book.sales), ("covers", book.covers)):
+                    reached = any(each in spendings for each in recall.spendings)
+                    tally[f"recalls from {kind}"] += reached
+    tally.update(f"covers {cover.state}" for cover in book.covers)
+    tally["covers tried again"] += sum(cover.attempts > 1 for cover in book.covers)
+    tally["covers given back late"] += sum(cover.came_back_late > 0 for cover in book.covers)
     tally["sales"] += len(book.sales)
     tally["sales closed again"] += sum(sale.is_closed for sale in book.sales)
     return tally

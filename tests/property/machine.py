@@ -16,6 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.property.actions import ACTIONS, PAYMENT_METHODS, Happening, new_start
 from tests.property.checks import Baseline, check_step, finish
+from tests.property.cover_actions import COVER_ACTIONS, PRICES
+from tests.property.cover_checks import check_covers, leave_covers
+from tests.property.cover_driver import CoverDriver
 from tests.property.dice import Roll, rolls
 from tests.property.driver import Driver, Start
 from tests.property.figures import what_happened
@@ -29,7 +32,8 @@ from tests.property.payout_checks import (
 from tests.property.payout_driver import PayoutCall
 from tests.property.world import CHAPTERS, World
 
-OPENINGS = ("nothing", "tried", "paid", "credited", "spent", "spent")
+OPENINGS = ("nothing", "tried", "paid", "credited", "spent", "spent", "waiting", "drawn")
+PAYMENT_ACTIONS = (*ACTIONS, *COVER_ACTIONS)
 MOST_LEFT_OUT = 8
 MOST_READY = 3
 PAYOUT_OPENINGS = ("ready", "asked", "sent", "returned", "month", "refused")
@@ -95,24 +99,29 @@ class Interleaving(RuleBasedStateMachine):
 
 
 class Payments(Interleaving):
-    """What happens to payments and sales."""
+    """What happens to payments, and to the sales and covers that they are behind."""
 
-    actions = ACTIONS
+    actions = PAYMENT_ACTIONS
+    driver: CoverDriver
 
     def __init__(self) -> None:
         super().__init__()
         world = type(self).current_world()
-        self.driver = Driver(world)
+        self.driver = CoverDriver(world)
         self.baseline = Baseline(world, world.stories)
 
     def check(self) -> None:
         check_step(self.driver, self.baseline)
+        check_covers(self.driver)
 
     def finish(self) -> Counter[str]:
         finish(self.driver, self.baseline)
-        return what_happened(self.driver.book)
+        check_covers(self.driver)
+        happened = what_happened(self.driver.book)
+        leave_covers(self.driver)
+        return happened
 
-    @initialize(roll=rolls, left_out=names(ACTIONS))
+    @initialize(roll=rolls, left_out=names(PAYMENT_ACTIONS))
     def open(self, roll: Roll, left_out: frozenset[str]) -> None:
         """Most of what happens needs a payment, or credits that were spent."""
         self.left_out = left_out
@@ -130,6 +139,13 @@ class Payments(Interleaving):
         if how_far == "spent":
             for story in driver.stories:
                 driver.buy(start.reader, story, CHAPTERS[:2])
+        elif how_far in ("waiting", "drawn"):
+            for price in PRICES[:2]:
+                driver.ask_for_cover(start.reader, price)
+        if how_far == "drawn":
+            driver.claim_cover()
+            if roll.how % 2:
+                driver.finish_cover(driver.works[0])
 
 
 class Payouts(Interleaving):

@@ -19,8 +19,8 @@ from psycopg.rows import dict_row
 from api.stack.wait import wait_until
 from tests.market import acting_as
 from tests.property.account_driver import AccountDriver
+from tests.property.credits import Takeback
 from tests.property.driver import OPERATOR, Start
-from tests.property.model import Takeback
 from tests.property.payout_model import Creator, Outcome, Payout
 from tests.property.world import World
 

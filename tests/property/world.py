@@ -24,7 +24,7 @@ from api.stripe.tasks import send_due_requests
 from api.tokens import sign_token
 from tests.market import acting_as, value
 from tests.property.client import Line, make_client
-from tests.property.model import Story
+from tests.property.credits import Story
 
 JWT_SECRET = "a secret of at least thirty-two characters"
 SECRET_KEY = "sk_test_property"

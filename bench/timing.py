@@ -32,12 +32,12 @@ def read_log(folder: Path, *, warm_up: int, seconds: int) -> Timing:
     """Read all of a run's log files; `seconds` 0 takes everything after the warm-up."""
     entries = [entry for path in sorted(folder.glob("log.*")) for entry in _entries(path)]
     if not entries:
-        raise BenchError("pgbench made no purchase: give it more seconds")
+        raise BenchError("pgbench made no transaction: give it more seconds")
     began = min(entry.ended - entry.microseconds for entry in entries) + warm_up * MICROSECONDS
     ended = began + seconds * MICROSECONDS if seconds else max(entry.ended for entry in entries)
     counted = sorted(entry.microseconds for entry in entries if began < entry.ended <= ended)
     if not counted:
-        raise BenchError("pgbench made no purchase after its warm-up: give it more seconds")
+        raise BenchError("pgbench made no transaction after its warm-up: give it more seconds")
     return Timing(
         transactions=len(entries),
         per_second=len(counted) * MICROSECONDS / (ended - began),

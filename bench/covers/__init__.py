@@ -1,0 +1,1 @@
+"""What the queue of covers does when it is long, and what one claim costs."""
