@@ -18,7 +18,7 @@ help: ## This list
 up: $(TOOLS) $(NODE) ## Everything on this machine, demo data included; Ctrl-C stops it
 	@$(VENV)/bin/infinite-pages up
 
-demo: $(TOOLS) $(NODE) ## The story of a sale, with its figures, against a throwaway stack
+demo: $(TOOLS) $(NODE) ## The story of a sale, a cover and a payout, with its figures, against a throwaway stack
 	@$(VENV)/bin/infinite-pages demo
 
 test: $(TOOLS) $(NODE) ## Every test, from nothing: Python on PostgreSQL 18, SQL on 18 and 16
@@ -28,7 +28,7 @@ test: $(TOOLS) $(NODE) ## Every test, from nothing: Python on PostgreSQL 18, SQL
 	$(RUN) -m tests.tools.pgtap --postgres 18
 	$(RUN) -m tests.tools.pgtap --postgres 16
 
-torture: $(TOOLS) ## Thousands of random stories of payments; INTERLEAVINGS=5000, SEED=n repeats a run
+torture: $(TOOLS) ## Thousands of random stories of payments, payouts and covers; INTERLEAVINGS=5000, SEED=n repeats a run
 	INTERLEAVINGS=$(or $(INTERLEAVINGS),5000) $(RUN) -m pytest -q tests/test_property.py
 
 lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL functions

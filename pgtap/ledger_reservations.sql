@@ -1,7 +1,7 @@
 -- ledger: credits that are set aside, and captured or given back once (K3, K5, K6).
 begin;
 \ir helpers.psql
-select plan(71);
+select plan(72);
 
 select create_person('author'), create_person('stranger');
 
@@ -259,6 +259,10 @@ from (values
 select is(
     array[left(refusal('delete from ledger.reservations'), 19), left(refusal('truncate ledger.reservations'), 19)],
     array_fill('PT403 append_only: '::text, array[2]), 'and reservations do not vanish');
+select is(
+    refusal(format('select ledger.reverse(%L, %L)', user_id('author'), noted('open'))),
+    'PT409 still_reserved: These credits are not spent yet. Cancel what they are set aside for: then they come back.',
+    'what is set aside is not reversed, but released');
 select is_empty('select * from ledger.verify()', 'verify agrees with what is left open');
 
 select * from finish();

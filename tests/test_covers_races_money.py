@@ -15,8 +15,8 @@ import stripe
 from psycopg.types.json import Jsonb
 
 from tests.conftest import NewDatabase
-from tests.covers import PRICE, Author, Call, Studio, at_one_instant, in_turn
-from tests.market import LOCK_WALLET, open_market, refusals
+from tests.covers import MODELS, PRICE, SERVER, Author, Call, Studio, at_one_instant, in_turn
+from tests.market import LOCK_WALLET, open_market, refusals, value
 from tests.payments import STARTER_CENTS, STARTER_CREDITS
 from tests.teller import Json
 
@@ -176,3 +176,21 @@ def test_a_dispute_and_the_end_of_a_job(studio: Studio, decision: str) -> None:
         left = STARTER_CREDITS - (PRICE if is_made else 0) if decision == "won" else 0
         assert studio.figures(author) == (left, 0)
         assert studio.violations() == []
+
+
+def test_a_payment_goes_back_while_its_job_is_taken(studio: Studio) -> None:
+    """The claim is not committed yet: the refund waits for it, and ends the attempt as well."""
+    payment = pay(studio)
+    job = studio.request(payment.author)()
+    with ThreadPoolExecutor(1) as threads, studio.market.connect_as_owner() as worker:
+        with worker.transaction():
+            claimed = value(
+                worker, "select job_id from app.claim_cover(%s, %s)", SERVER, list(MODELS)
+            )
+            refunding = threads.submit(payment.refund())
+            studio.market.wait_for_queue(1)
+        assert refunding.result() == "applied"
+    assert claimed == job
+    assert studio.job(job)["state"] == "canceled"
+    assert studio.attempts(job) == ["canceled"]
+    assert studio.violations() == []

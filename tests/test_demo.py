@@ -1,5 +1,6 @@
 """The demonstration: its data is loaded once, and its story notices a wrong figure."""
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from psycopg import sql
 
 from api import demo, deploy
 from api.cli import main
-from api.demo import figures, loading
+from api.demo import figures, loading, story
 from api.demo.books import FIRST_BOOK, SECOND_BOOK, THIRD_BOOK
 from api.stack.errors import StackError
 from api.stack.postgres import EmbeddedPostgres
@@ -20,7 +21,7 @@ from tests.conftest import NewDatabase
 from tests.processes import run_command
 
 BOOKS = (FIRST_BOOK, SECOND_BOOK, THIRD_BOOK)
-FIGURES = 93
+FIGURES = 136
 
 
 def contents(url: str) -> dict[str, list[str]]:
@@ -78,7 +79,7 @@ def test_what_is_loaded(migrated_database: NewDatabase) -> None:
     assert wallets == [
         ("admin", 0, True, False),
         ("coauthor", 0, False, True),
-        ("creator", 0, False, True),
+        ("creator", 50, False, True),
         ("latecomer", 0, False, True),
         ("newcomer", 0, False, False),
         ("reader", 110, False, False),
@@ -134,6 +135,36 @@ def test_an_older_demo_gets_what_is_new(
     ]
 
 
+def test_who_came_before_there_were_credits_gets_them_once(
+    migrated_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = migrated_database()
+    poor = [dataclasses.replace(person, credits=0) for person in figures.PEOPLE]
+    with monkeypatch.context() as earlier:
+        earlier.setattr(loading, "PEOPLE", poor)
+        demo.load(url, print)
+    run(url, "update app.profiles set handle = 'somebody' where id = %s", figures.CREATOR.id)
+    # An operator's gift is none of the demo's.
+    run(url, "select app.grant_credits(%s, 7, 'for a good letter')", figures.CREATOR.id)
+    said: list[str] = []
+
+    demo.load(url, said.append)
+
+    assert said == [
+        "reader gets 110 credits",
+        "creator gets 50 credits",
+        "stranger gets 30 credits",
+    ]
+    available = "select ledger.available_credits(%s)"
+    assert run(url, available, figures.CREATOR.id) == [(57,)]
+    given = contents(url)
+    said.clear()
+    demo.load(url, said.append)
+    assert said == []
+    assert contents(url) == given
+    assert run(url, "select * from ledger.verify()") == []
+
+
 def test_two_loads_at_once_make_one_demo(migrated_database: NewDatabase) -> None:
     url = migrated_database()
     with ThreadPoolExecutor() as pool:
@@ -172,7 +203,7 @@ def test_the_story_is_told_with_its_figures() -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert told.stderr == ""
     lines = told.stdout.splitlines()
-    assert len(lines) <= 130
+    assert len(lines) <= 180
     assert max(map(len, lines)) <= 80
     for figure in (
         "105 credits",
@@ -180,6 +211,12 @@ def test_the_story_is_told_with_its_figures() -> None:
         "175,000",
         "105,000",
         "$4.99",
+        "set aside                            30 credits",
+        "it is                                canceled",
+        "the fantasy one is by                dreamshaper_7",
+        "it is                                failed",
+        "lines on her statement               10",
+        "it measures                          512 x 768 pixels",
         "Edda Vane reads                      Your payout of $10.67 is on its way",
         "Tomas Abara is skipped for           below_minimum",
         "Leo Farkas is skipped for            not_verified",
@@ -196,6 +233,33 @@ def test_the_story_is_told_with_its_figures() -> None:
     assert lines[-1] == f"All {FIGURES} figures are right."
 
 
+Tamper = Callable[[str], None]
+
+
+@pytest.fixture
+def tamper(monkeypatch: pytest.MonkeyPatch) -> Tamper:
+    """Has the demo's data changed once they are loaded."""
+    load = demo.load
+
+    def change(tampering: str) -> None:
+        def load_and_tamper(url: str, report: Callable[[str], None]) -> demo.DemoStory:
+            loaded = load(url, report)
+            run(url, tampering)
+            return loaded
+
+        monkeypatch.setattr(demo, "load", load_and_tamper)
+
+    return change
+
+
+def assert_story_is_off(shown: str) -> None:
+    told = CliRunner().invoke(main, ["demo"])
+    assert told.exit_code == 1
+    assert shown in told.output
+    assert "of the figures are off" in told.output
+    assert "Traceback" not in told.output
+
+
 @pytest.mark.parametrize(
     ("tampering", "shown"),
     [
@@ -206,18 +270,24 @@ def test_the_story_is_told_with_its_figures() -> None:
     ],
 )
 def test_a_wrong_figure_fails_the_command(
-    monkeypatch: pytest.MonkeyPatch, tampering: str, shown: str
+    monkeypatch: pytest.MonkeyPatch, tamper: Tamper, tampering: str, shown: str
 ) -> None:
-    load = demo.load
+    """Without the covers, for drawing takes its time."""
+    monkeypatch.setattr(story, "tell_cover", lambda *_: None)
+    movements = figures.MOVEMENTS - figures.MOVEMENTS_OF_COVERS
+    monkeypatch.setattr(figures, "MOVEMENTS", movements)
+    tamper(tampering)
+    assert_story_is_off(shown)
 
-    def load_and_tamper(url: str, report: Callable[[str], None]) -> demo.DemoStory:
-        story = load(url, report)
-        run(url, tampering)
-        return story
 
-    monkeypatch.setattr(demo, "load", load_and_tamper)
-    told = CliRunner().invoke(main, ["demo"])
-    assert told.exit_code == 1
-    assert shown in told.output
-    assert "of the figures are off" in told.output
-    assert "Traceback" not in told.output
+@pytest.mark.parametrize(
+    ("tampering", "shown"),
+    [
+        # Too dear for a sixth: the story ends while the server hangs.
+        ("update app.economy set cover_price_credits = 9", "OFF  each costs"),
+        ("update app.cover_styles set model = 'deliberate_v2'", "OFF  the fantasy one is by"),
+    ],
+)
+def test_a_wrong_cover_fails_the_command(tamper: Tamper, tampering: str, shown: str) -> None:
+    tamper(tampering)
+    assert_story_is_off(shown)

@@ -131,11 +131,10 @@ def test_the_printed_commands_sell_a_chapter_and_credits(up: StartUp) -> None:
 
 
 def cover_by_the_printed_commands(running: RunningUp) -> httpx.Response:
-    """Pasted into a shell as they are: credits, the order, the queue, the picture."""
-    granting, asking, watching, looking = printed_curls(running)[5:]
-    assert answer(granting)["balance_after"] == 25
+    """Pasted into a shell as they are: the order, the queue, the picture."""
+    asking, watching, looking = printed_curls(running)[5:]
     asked = answer(asking)
-    assert (asked["state"], asked["cost_credits"], asked["balance"]) == ("pending", 5, 20)
+    assert (asked["state"], asked["cost_credits"], asked["balance"]) == ("pending", 5, 45)
     assert wait_until(lambda: answer(watching)[0]["state"] == "completed", seconds=60), (
         answer(watching),
         running.output,

@@ -37,7 +37,7 @@ class RunningStack(Protocol):
 
 
 class Cast:
-    """The people, the sandbox that stands in for Stripe, banks and cards, and the one that draws."""
+    """The people, a sandbox that is Stripe, banks and cards to them, and one that draws."""
 
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
@@ -93,18 +93,11 @@ def balance_of(client: RestClient) -> int:
     return balance
 
 
-def wait_for(
-    client: RestClient,
-    view: str,
-    row_id: str,
-    column: str,
-    value: str,
-    seconds: float = NEWS_SECONDS,
-) -> None:
-    """Wait until somebody sees this value: news come by themselves."""
+def wait_for(client: RestClient, view: str, row_id: str, column: str, value: str) -> None:
+    """Wait until somebody sees this value: news of Stripe's come by themselves."""
 
     def has_come() -> bool:
         return bool(client.row(view, id=f"eq.{row_id}")[column] == value)
 
-    if not wait_until(has_come, seconds=seconds, interval=0.2):
+    if not wait_until(has_come, seconds=NEWS_SECONDS):
         raise AnswerError(f"{view} {row_id} did not become {value}")

@@ -1,7 +1,7 @@
 """The third part of the story: an author pays for covers, and only for those that are drawn."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from api.demo import figures
 from api.demo.books import FIRST_BOOK
-from api.demo.cast import Cast, balance_of, wait_for
+from api.demo.cast import Cast, balance_of
 from api.demo.checklist import Checklist, credits, money
 from api.demo.client import AnswerError, Browser
 from api.demo.figures import CREATOR, LATECOMER, READER, STRANGER
@@ -48,7 +48,6 @@ class _Covers:
     def _creator_looks_at_styles(self) -> None:
         self._step(f"{CREATOR.display_name}, the author, wants covers for {FIRST_BOOK.title!r}.")
         styles = self._creator.rows("cover_styles")
-        names = [each["style"] for each in styles]
         prices = {each["price_credits"] for each in styles}
         order = {"story_id": self._book, "style": figures.SHOWN_STYLE}
         foreign = self._cast.stranger.refusal("request_cover", **order)
@@ -56,7 +55,7 @@ class _Covers:
         unpaid = self._cast.latecomer.refusal(
             "request_cover", story_id=book_of_latecomer, style=figures.SHOWN_STYLE
         )
-        self._figure("styles", names, figures.COVER_STYLES, _list)
+        self._figure("styles to choose from", len(styles), len(figures.COVER_MODELS))
         self._figure("each costs", prices, {figures.COVER_PRICE}, _credits_of_each)
         self._figure("in her wallet", balance_of(self._creator), CREATOR.credits, credits)
         self._figure(f"{STRANGER.display_name} is refused with", foreign, figures.FOREIGN_STORY)
@@ -64,15 +63,14 @@ class _Covers:
 
     def _creator_asks_for_covers(self) -> list[str]:
         """One in each style, and a sixth; the server that draws is stopped at the first."""
-        self._step("She asks for one in each style; the server hangs. She asks for a sixth.")
+        self._step("She asks for one in each style, and for a sixth, while the server hangs.")
         self._webui.post("_sandbox/faults", fault="hang")
-        first = self._ask(figures.COVER_STYLES[0], idempotency_key="the first cover")
-        self._wait(self._is_hanging, "the server was not asked to draw")
-        again = self._ask(figures.COVER_STYLES[0], idempotency_key="the first cover")
-        refusal = self._creator.refusal(
-            "request_cover", story_id=self._book, style=figures.COVER_STYLES[0]
-        )
-        others = [self._ask(style) for style in figures.COVER_STYLES[1:]]
+        style, *other_styles = figures.COVER_MODELS
+        first = self._ask(style, idempotency_key="the first cover")
+        _wait(self._is_hanging, "the server was not asked to draw")
+        again = self._ask(style, idempotency_key="the first cover")
+        refusal = self._creator.refusal("request_cover", story_id=self._book, style=style)
+        others = [self._ask(other) for other in other_styles]
         sixth = self._ask(figures.TAKEN_BACK_STYLE, prompt=figures.TAKEN_BACK_PROMPT, priority=5)
         self._figure("sent twice, the answer is the same", again == first, True, _yes_or_no)
         self._figure("asked for anew, it is refused with", refusal, figures.SAME_COVER)
@@ -95,44 +93,40 @@ class _Covers:
         self._webui.post("_sandbox/faults", fault="out_of_memory")
         self._webui.post("_sandbox/faults/release")
         for job in jobs:
-            self._wait_for_job(job, "completed")
+            self._wait_for_end(job)
         tried_again = sum(self._job(job)["retry_count"] for job in jobs)
-        covers = [self._creator.row("story_covers", job_id=f"eq.{job}") for job in jobs]
-        notices = self._creator.rows("notices", kind="eq.cover_ready")
-        told = [notice["subject"] for notice in notices]
-        earned = self._creator.call("earnings_summary")["balance_microdollars"]
-        styles = [cover["cover_style"] for cover in covers]
-        models = [cover["sd_model_used"] for cover in covers]
+        covers = self._creator.rows("story_covers", story_id=f"eq.{self._book}")
+        models = {cover["cover_style"]: cover["sd_model_used"] for cover in covers}
         title = f'"{FIRST_BOOK.title}"'
         has_title = all(cover["generation_prompt"].count(title) == 1 for cover in covers)
-        self._figure("covers that were drawn", styles, figures.COVER_STYLES, _list)
-        for style, model, expected in zip(styles, models, figures.COVER_MODELS, strict=True):
-            self._figure(f"the {style} one is by", model, expected)
-        self._figure("each was asked for with the title", has_title, True, _yes_or_no)
-        self._figure("of them were tried again", tried_again, 1)
-        self._figure("notices for her", told, [figures.TOLD_READY] * len(jobs), _count)
+        told = len(self._creator.rows("notices", kind="eq.cover_ready"))
+        earned = self._creator.call("earnings_summary")["balance_microdollars"]
+        self._figure("covers that were drawn", len(covers), len(jobs))
+        for style, model in figures.COVER_MODELS.items():
+            self._figure(f"the {style} one is by", models.get(style), model, str)
+        self._figure("each was told the title", has_title, True, _yes_or_no)
+        self._figure("of them were tried again", tried_again, figures.COVERS_TRIED_AGAIN)
+        self._figure("notices that one is ready", told, len(jobs))
         self._say_money(0, figures.LEFT_AFTER_FIVE)
-        self._figure("earned by it: as before", earned, figures.EARNED_WITH_UNLOCK, money)
+        self._figure("her earnings, as before", earned, figures.EARNED_WITH_UNLOCK, money)
 
     def _one_cannot_be_drawn(self) -> None:
-        self._step(
-            "A cover is tried twice, in this play. She asks for one; the memory stays short."
-        )
+        self._step("Another one fails for good: in this play a cover is tried only once.")
         with psycopg.connect(self._database_url) as connection:
-            connection.execute("update app.economy set cover_attempts = %s", (2,))
-        self._webui.post("_sandbox/faults", fault="out_of_memory", times=figures.COVER_ATTEMPTS)
+            connection.execute("update app.economy set cover_attempts = 1")
+        self._webui.post("_sandbox/faults", fault="out_of_memory")
         asked = self._ask(figures.UNDRAWN_STYLE, prompt=figures.UNDRAWN_PROMPT)
-        self._wait_for_job(asked["job_id"], "failed")
+        self._wait_for_end(asked["job_id"])
         job = self._job(asked["job_id"])
-        told = self._creator.row("notices", kind="eq.cover_failed")
-        tried = job["retry_count"] + 1
-        self._figure("in her wallet meanwhile", asked["balance"], figures.LEFT_WHILE_TRIED, credits)
-        self._figure("tried", tried, figures.COVER_ATTEMPTS, _times)
-        self._figure("she reads", job["error_message"], figures.TROUBLE)
-        self._figure("and is told", told["subject"], figures.TOLD_FAILED)
-        self._say_money(0, figures.LEFT_AFTER_FIVE)
+        told = self._creator.row("notices", kind="eq.cover_failed")["body"]
+        is_told = figures.TOLD_FAILED in told
         lines = self._creator.rows("credit_transactions", user_id=f"eq.{CREATOR.id}")
         in_all = sum(line["amount"] for line in lines)
+        self._figure("in her wallet meanwhile", asked["balance"], figures.LEFT_WHILE_TRIED, credits)
+        self._figure("it is", job["status"], "failed")
+        self._figure("she reads", job["error_message"], figures.TROUBLE)
+        self._figure("a notice says what is back", is_told, True, _yes_or_no)
+        self._say_money(0, figures.LEFT_AFTER_FIVE)
         self._figure("lines on her statement", len(lines), figures.LINES_OF_AUTHOR)
         self._figure("which add up to", in_all, figures.LEFT_AFTER_FIVE, credits)
 
@@ -148,7 +142,7 @@ class _Covers:
         told = [cover["generation_prompt"] for cover in reader.rows("story_covers", **of_book)]
         book = reader.row("stories", id=f"eq.{self._book}", select="title,cover_url")
         is_same = book["cover_url"] == chosen["cover_url"]
-        self._figure("shown before: the first", before, figures.COVER_STYLES[:1], _list)
+        self._figure("shown before: the first", before, [figures.FIRST_STYLE], _list)
         self._figure("covers that she sees", seen, [figures.SHOWN_STYLE], _list)
         self._figure("what the model was told, to her", told, [""], _list)
         self._figure("the book leads to this picture", is_same, True, _yes_or_no)
@@ -177,16 +171,14 @@ class _Covers:
     def _job(self, job_id: str) -> dict[str, Any]:
         return self._creator.row("cover_generation_queue", id=f"eq.{job_id}")
 
-    def _wait_for_job(self, job_id: str, state: str) -> None:
-        view = "cover_generation_queue"
-        wait_for(self._creator, view, job_id, "status", state, DRAWING_SECONDS)
+    def _wait_for_end(self, job_id: str) -> None:
+        def has_ended() -> bool:
+            return self._job(job_id)["status"] not in ("pending", "generating")
+
+        _wait(has_ended, "a cover was neither drawn nor given up")
 
     def _is_hanging(self) -> bool:
         return bool(self._webui.get("_sandbox/faults")["holding"] == 1)
-
-    def _wait(self, condition: Any, otherwise: str) -> None:
-        if not wait_until(condition, seconds=DRAWING_SECONDS, interval=0.2):
-            raise AnswerError(otherwise)
 
     def _say_money(self, set_aside: int, left: int) -> None:
         """What the ledger holds for covers that are not drawn yet, and what is left to spend."""
@@ -197,6 +189,11 @@ class _Covers:
         assert row is not None
         self._figure("set aside", row[0], set_aside, credits)
         self._figure("left in her wallet", balance_of(self._creator), left, credits)
+
+
+def _wait(condition: Callable[[], bool], otherwise: str) -> None:
+    if not wait_until(condition, seconds=DRAWING_SECONDS, interval=0.2):
+        raise AnswerError(otherwise)
 
 
 def _open(content: bytes) -> Image.Image:
@@ -212,14 +209,6 @@ def _list(values: Sequence[str]) -> str:
 
 def _credits_of_each(prices: set[int]) -> str:
     return ", ".join(credits(price) for price in sorted(prices))
-
-
-def _count(values: Sequence[str]) -> str:
-    return f"{len(values)} of " + _list(sorted(set(values)))
-
-
-def _times(count: int) -> str:
-    return f"{count} times"
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -118,14 +118,14 @@ EARNED_IN_DISPUTE = 1_750_000
 # The author has 50 credits, and asks for six covers of 5. One is taken back, five are drawn; the
 # first of them is stopped, and the next one runs out of memory and is drawn again.
 COVER_PRICE = 5
-COVER_STYLES = ["realistic", "artistic", "fantasy", "minimalist", "vintage"]
-COVER_MODELS = [
-    "realisticVision_v40",
-    "deliberate_v2",
-    "dreamshaper_7",
-    "deliberate_v2",
-    "realisticVision_v40",
-]
+COVER_MODELS = {
+    "realistic": "realisticVision_v40",
+    "artistic": "deliberate_v2",
+    "fantasy": "dreamshaper_7",
+    "minimalist": "deliberate_v2",
+    "vintage": "realisticVision_v40",
+}
+FIRST_STYLE = "realistic"
 TAKEN_BACK_STYLE = "artistic"
 TAKEN_BACK_PROMPT = "a ledger on a wet slipway"
 UNDRAWN_STYLE = "vintage"
@@ -140,12 +140,11 @@ LEFT_AFTER_SIX = 20
 PLACE_OF_SIXTH = 5  # one is being drawn, four are before it
 SET_ASIDE_FOR_FIVE = 25
 LEFT_AFTER_FIVE = 25
-# A cover that cannot be drawn is given up after two attempts, in this play.
-COVER_ATTEMPTS = 2
+COVERS_TRIED_AGAIN = 1
+# The seventh cannot be drawn.
 LEFT_WHILE_TRIED = 20
 TROUBLE = "It did not work this time."
-TOLD_READY = 'A new cover for "Carried Forward"'
-TOLD_FAILED = 'A cover for "Carried Forward" could not be made'
+TOLD_FAILED = "Your 5 credits are back in your wallet."
 COVER_SIZE = (512, 768)
 # A grant, seven covers that were paid, and two that were paid back.
 LINES_OF_AUTHOR = 10
@@ -197,3 +196,4 @@ AT_STRIPE = 2886
 # Two top-ups (3 each); three sales with an earning (2) and two with two (3); the payout set aside,
 # sent and taken from Stripe (3); a refund with its clawback (2); two fees: 25.
 MOVEMENTS = 71
+MOVEMENTS_OF_COVERS = 14

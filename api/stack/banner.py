@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from api.demo import DemoStory
-from api.demo.figures import CREATOR
 from api.stack.supervisor import Package, Stack
 
 
@@ -99,20 +98,12 @@ def _connect(stack: Stack) -> str:
 
 
 def _cover(stack: Stack, story: DemoStory) -> list[str]:
-    """Credits for a cover in each style, the first of them, and where to look."""
-    credits = {
-        "user_id": str(CREATOR.id),
-        "credits": 25,
-        "reason": "for five covers",
-        "idempotency_key": "five-covers",
-    }
+    """A cover for the demo's book, and where to look."""
     wanted = {"story_id": str(story.story_id), "style": "fantasy"}
     queue = "select=style,state,progress,position,error_message"
     pictures = f"story_id=eq.{story.story_id}&select=cover_style,cover_url,is_primary"
     return [
-        "Its author pays for a cover in credits. As the operator, give them some:",
-        _post(f"{stack.rest_url}/rpc/grant_credits", "admin", credits),
-        "Ask for a cover: realistic, artistic, fantasy, minimalist or vintage.",
+        "Ask for a cover as its author: realistic, artistic, fantasy, minimalist or vintage.",
         _post(f"{stack.rest_url}/rpc/request_cover", "creator", wanted),
         "See how far it is, and then the picture, at its `cover_url`:",
         _get(f"{stack.rest_url}/rpc/cover_queue?{queue}", "creator")

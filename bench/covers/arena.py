@@ -81,7 +81,7 @@ class Arena(Database):
         self.execute("select bench.park_claimed()")
         self.fill(jobs)
 
-    def run(self, task: Task, turns: int, warm_up: int = 0) -> Outcome:
+    def run(self, task: Task, turns: int) -> Outcome:
         """Let pgbench work, so many turns each client."""
         clients = self._plan.clients
         total = clients * turns
@@ -99,8 +99,7 @@ class Arena(Database):
         self.server.wait_for_departure(present)
         used_before = self.server.used(self.name)
         script = "".join((HERE / name).read_text() for name in SCRIPTS[task])
-        load = Load(clients, turns=turns, warm_up=warm_up)
-        timing = run_pgbench(self, script, ROLES[task], variables, load)
+        timing = run_pgbench(self, script, ROLES[task], variables, Load(clients, turns=turns))
         self.server.wait_for_departure(present)
         used = self.server.used(self.name).since(used_before)
         done = int(self.value(DONE[task])) - done_before

@@ -41,11 +41,10 @@ class Plan:
     postponed: int = 2_000
     clients: int = 8
     rounds: int = 5
-    claims: int = 500
-    finishes: int = 200
+    claims: int = 600
+    finishes: int = 300
     requests: int = 200
-    settling: int = 30
-    warm_up: int = 1
+    settling: int = 50
     made_before: int = 60
     looks: int = 40
     shared_buffers: str = "1GB"
@@ -66,7 +65,7 @@ class Plan:
 
     @property
     def behind_unserved(self) -> Queue:
-        name = f"{self.waiting[1]:,} behind {self.unserved:,} nobody serves"
+        name = f"{self.waiting[1]:,} behind {self.unserved:,} unserved"
         return Queue(name, self.waiting[1], unserved=self.unserved)
 
     @property
@@ -121,7 +120,6 @@ class Plan:
             finishes=20,
             requests=20,
             settling=0,
-            warm_up=0,
             made_before=20,
             looks=10,
             shared_buffers="128MB",

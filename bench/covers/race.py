@@ -84,7 +84,7 @@ def race(arenas: Mapping[Queue, Arena], plan: Plan, report: Callable[[Run], None
             _settle(arenas, plan)
         first = number % len(contestants)
         for task, queue in (*contestants[first:], *contestants[:first]):
-            outcome = arenas[queue].run(task, plan.turns(task), plan.warm_up)
+            outcome = arenas[queue].run(task, plan.turns(task))
             runs.append(Run(task, queue.name, number + 1, outcome))
             report(runs[-1])
     return Race(runs)

@@ -47,8 +47,8 @@ class CoversReport(Report):
     def _throughput(self) -> Table:
         plan, race = self.plan, self.results.race
         rows = table(
-            f"{plan.clients} workers at once: median of {plan.rounds} rounds (least-greatest)",
-            ["waiting", "a second", "median ms", "99 % ms", "CPU ms each", "full pages each"],
+            f"{plan.clients} clients at once: median of {plan.rounds} rounds (least-greatest); CPU and pages each",
+            ["waiting", "a second", "median ms", "99 % ms", "CPU ms", "full pages"],
         )
         for task, queue in plan.contestants:
             rows.add_row(

@@ -246,6 +246,7 @@ begin
         for update of j
     loop
         perform app.end_cover_job(v_job, 'canceled', 'payment_taken_back', 'The payment for its credits was taken back.');
+        perform pg_notify('cover_jobs', v_job.id::text);
     end loop;
     return null;
 end;

@@ -33,7 +33,7 @@ begin atomic
     select 'cover_unpaid', format('cover %s', c.id), format('its job %s is %s', j.id, j.state)
     from app.story_covers as c
     inner join app.cover_jobs as j on j.id = c.job_id
-    where j.state <> 'completed' or (j.user_id, j.story_id) <> (c.user_id, c.story_id)
+    where j.state <> 'completed' or (j.user_id, j.story_id, j.cost_credits) <> (c.user_id, c.story_id, c.cost_credits)
     union all
     select 'cover_attempts', format('job %s', a.job_id), format('it is %s, and %s attempts run', j.state, count(*))
     from app.cover_attempts as a

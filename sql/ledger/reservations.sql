@@ -121,7 +121,8 @@ begin
             select n.spend_transaction_id
             from ledger.recall_lines as n
             where n.book_id = finish_releases.book_id and n.recall_id = finish_releases.recall_id)
-        and ledger.taken_credits(r.book_id, r.id, s.id) < s.amount;
+        and ledger.taken_credits(r.book_id, r.id, s.id) < s.amount
+    order by s.id;
 end;
 $$;
 comment on function ledger.finish_releases(uuid, uuid) is $$Give back what a dispute had kept from coming back with its reservation

@@ -186,6 +186,13 @@ begin
     v_receipt.transaction_id := app.new_id();
     perform ledger.return_draws(reverse.book_id, reverse.transaction_id, v_receipt.transaction_id, v_credits);
     v_place := ledger.place_of_spend(v_spend);
+    if v_place.kind = 'reserved' and exists (
+        select from ledger.reservations as r
+        where r.book_id = reverse.book_id and r.id = reverse.transaction_id and r.state = 'held')
+    then
+        perform app.fail(
+            409, 'still_reserved', 'These credits are not spent yet.', 'Cancel what they are set aside for: then they come back.');
+    end if;
     v_postings := array[ledger.posting(
         'refund', 'credit', v_place.owner_id, v_place.kind, reverse.book_id, 'wallet', v_credits,
         v_spend.reference_type, v_spend.reference_id, v_spend.id)];
@@ -198,7 +205,7 @@ end;
 $$;
 comment on function ledger.reverse(uuid, uuid, bigint) is $$Take back a sale: credits to the payer, earnings from the creators
 
-`credits` null: everything that is left. Parts are cumulative, so that they add up to the whole to the micro-dollar; a creator's balance may go negative and is netted later. Errors: 404 transaction_not_found, 409 already_reversed, 422 reversal_too_large.$$;
+`credits` null: everything that is left. Parts are cumulative, so that they add up to the whole to the micro-dollar; a creator's balance may go negative and is netted later. Errors: 404 transaction_not_found, 409 already_reversed, 409 still_reserved, 422 reversal_too_large.$$;
 
 create or replace function ledger.is_reversed(book_id uuid, transaction_id uuid)
 returns boolean

@@ -32,7 +32,17 @@ from tests.property.payout_checks import (
 from tests.property.payout_driver import PayoutCall
 from tests.property.world import CHAPTERS, World
 
-OPENINGS = ("nothing", "tried", "paid", "credited", "spent", "spent", "waiting", "drawn")
+OPENINGS = (
+    "nothing",
+    "tried",
+    "paid",
+    "credited",
+    "spent",
+    "spent",
+    "waiting",
+    "drawn",
+    "disputed",
+)
 PAYMENT_ACTIONS = (*ACTIONS, *COVER_ACTIONS)
 MOST_LEFT_OUT = 8
 MOST_READY = 3
@@ -139,13 +149,23 @@ class Payments(Interleaving):
         if how_far == "spent":
             for story in driver.stories:
                 driver.buy(start.reader, story, CHAPTERS[:2])
-        elif how_far in ("waiting", "drawn"):
-            for price in PRICES[:2]:
-                driver.ask_for_cover(start.reader, price)
+        elif how_far in ("waiting", "drawn", "disputed"):
+            self._open_covers(start, how_far, is_ended=bool(roll.how % 2))
+
+    def _open_covers(self, start: Start, how_far: str, *, is_ended: bool) -> None:
+        """Covers that wait, of which one is being drawn, or whose payment is disputed."""
+        driver = self.driver
+        for price in PRICES[:2]:
+            driver.ask_for_cover(start.reader, price)
         if how_far == "drawn":
             driver.claim_cover()
-            if roll.how % 2:
+            if is_ended:
                 driver.finish_cover(driver.works[0])
+        elif how_far == "disputed":
+            driver.dispute(start, None, is_inquiry=False)
+            driver.backfill()
+            if is_ended:
+                driver.cancel_cover(driver.book.covers[0])
 
 
 class Payouts(Interleaving):
