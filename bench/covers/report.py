@@ -47,7 +47,7 @@ class CoversReport(Report):
     def _throughput(self) -> Table:
         plan, race = self.plan, self.results.race
         rows = table(
-            f"{plan.clients} clients at once: median of {plan.rounds} rounds (least-greatest); CPU and pages each",
+            f"{plan.clients} clients at once: median of {plan.rounds} rounds; CPU, pages: of each",
             ["waiting", "a second", "median ms", "99 % ms", "CPU ms", "full pages"],
         )
         for task, queue in plan.contestants:

@@ -12,7 +12,7 @@ from bench.spread import Spread
 FLAT = 0.8
 NEARLY_FREE = 0.9
 # A few more levels of an index are not growth; in proportion, it would be a thousand.
-SAME = 1.5
+SAME = 2.0
 SMALL = 3.0  # for what touches next to nothing in a short queue, or no vacuum has been there
 REQUESTS = 0.5  # those in front are counted, up to 10,000
 QUICK_MILLISECONDS = 100.0

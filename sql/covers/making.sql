@@ -32,10 +32,13 @@ returns table (
     options jsonb, seed bigint, style text)
 language plpgsql volatile security definer
 set search_path = ''
+-- The head of the queue is read from its index, whatever the planner thinks of a queue that has grown since.
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 declare
-    -- As many may be looking at the head of the queue at one instant without getting in each other's way.
-    c_ahead constant integer := 32;
+    v_ahead uuid;
     v_job app.cover_jobs;
     v_token constant uuid := gen_random_uuid();
     -- As the WebUIs take it: 32 bits.
@@ -43,25 +46,26 @@ declare
     v_number integer;
     v_task_id text;
 begin
-    with ahead as materialized (
-        select n.id, n.turn_at
+    for v_ahead in
+        select n.id
         from unnest(claim_cover.models) as m (model)
         cross join lateral (
             select j.id, j.turn_at
             from app.cover_jobs as j
             where j.state = 'pending' and j.model = m.model and j.run_at <= now()
             order by j.turn_at, j.id
-            limit c_ahead
+            -- As many may be looking at the head of the queue at one instant without getting in each other's way.
+            limit 32
         ) as n
-    )
-    select j.* into v_job
-    from ahead as a
-    inner join app.cover_jobs as j on j.id = a.id
-    where j.state = 'pending' and j.run_at <= now()
-    order by a.turn_at, a.id
-    limit 1
-    for update of j skip locked;
-    if not found then
+        order by n.turn_at, n.id
+    loop
+        select j.* into v_job
+        from app.cover_jobs as j
+        where j.id = v_ahead and j.state = 'pending' and j.run_at <= now()
+        for update skip locked;
+        exit when found;
+    end loop;
+    if v_job.id is null then
         return;
     end if;
     select coalesce(max(a.number), 0) + 1 into v_number from app.cover_attempts as a where a.job_id = v_job.id;
