@@ -364,7 +364,9 @@ def test_the_same_and_too_many(gallery: Gallery) -> None:
     for number in range(9):
         author.asked(prompt=str(number))
     said = refused(author.ask(prompt="one more"), 429, "too_many_cover_jobs")
-    assert said["details"] == "10 are in the queue; at most 10 may be."
+    assert said["details"].startswith(
+        "10 are in the queue; at most 10 may be. The next should be ready at 20"
+    )
     assert gallery.figures(author) == (50, 50)
     assert author.take_back(job).status_code == 200
     assert author.asked(prompt="a lighthouse")["job_id"] != job

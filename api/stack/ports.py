@@ -3,18 +3,29 @@
 import socket
 import urllib.error
 import urllib.request
+from random import SystemRandom
 
 from api.stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
+SERVER_PORTS = (20_000, 32_000)
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port that nobody listens on right now.
+
+    Below those that the system gives to outgoing connections: one of these could be taken by
+    anybody before whoever it is meant for has started.
+    """
+    choice = SystemRandom()
+    while True:
+        port = choice.randrange(*SERVER_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        return port
 
 
 def require_free(port: int, variable: str) -> None:
