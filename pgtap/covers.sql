@@ -282,7 +282,9 @@ select alike(
     asked('author', prompt => 'one too many'),
     'PT429 too_many_cover_jobs: Please wait until some of your covers are ready. % are in the queue; at most % may be. The next %Z.',
     'not too many at once');
-select alike(asked('stranger', 'Strange', prompt => 'my own'), 'PT429 too_many_cover_jobs: Please wait until some of your covers are ready. '
+select alike(
+    asked('stranger', 'Strange', prompt => 'my own'),
+    'PT429 too_many_cover_jobs: Please wait until some of your covers are ready. '
     '3 are in the queue; at most 3 may be. The next %Z.', 'each has their own');
 update app.economy set cover_jobs_per_user = cover_jobs_per_user + 1;
 select is(asked('author', prompt => 'the last'), 'allowed', 'the last one');
