@@ -38,10 +38,12 @@ lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL function
 	$(RUN) -m tests.tools.lint_sql
 	$(RUN) -m tests.tools.coverage --check
 
-bench: $(TOOLS) ## What a purchase, a month of payouts and a long queue cost, as ratios within the same run
+bench: $(TOOLS) ## What a purchase, a month of payouts, a long queue, a large library and cache cost, as ratios within a run
 	$(RUN) -m bench.purchase
 	$(RUN) -m bench.payouts
 	$(RUN) -m bench.covers
+	$(RUN) -m bench.library
+	$(RUN) -m bench.cache
 
 format: $(TOOLS) ## Put the Python in the house style
 	$(VENV)/bin/ruff check --fix-only .

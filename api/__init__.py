@@ -18,7 +18,7 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
     from flask_cors import CORS
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from api import covers, health, stripe
+    from api import covers, downloads, health, stripe
     from api.config.keys import read_token_keys
     from api.db import register_database
     from api.errors import register_error_handlers
@@ -36,7 +36,8 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
     if settings.return_origins:  # frontends of ours: their pages may call from the browser
         CORS(
             app,
-            resources=r"/((credits|payments)/.*|creators/connect|stories/[^/]+/covers)$",
+            resources=r"/((credits|payments)/.*|subscriptions/(checkout|portal)|creators/connect"
+            r"|stories/[^/]+/covers)$",
             # As expressions, for the library would take the brackets of an IPv6 address for one.
             origins=[re.compile(re.escape(each) + r"\Z") for each in settings.return_origins],
             methods=["POST"],
@@ -52,6 +53,7 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
     app.register_blueprint(health.blueprint)
     stripe.register(app, settings)
     covers.register(app, settings)
+    downloads.register(app)
     return app
 
 

@@ -4,8 +4,9 @@ The work itself is in the database; here is only the clock. Each task takes a lo
 its transaction, so any number of workers may run: one does the task, the others pass.
 
 What has to do with Stripe keeps timetables of its own, each in a thread with a connection of its
-own, so that a Stripe that is slow or away never delays the ledger. So do the mail of notices and
-the making of covers, and so does the closing of a month, which takes as long as there are creators.
+own, so that a Stripe that is slow or away never delays the ledger. So do the mail of notices, the
+making of covers and of downloads, and so does the closing of a month, which takes as long as there
+are creators.
 """
 
 import logging
@@ -52,6 +53,8 @@ TASKS = (
     Task("ledger.seal", 3600),
     Task("app.promote_creators", 3600),
     Task("app.replay_parked_stripe_events", 5),
+    Task("app.replay_parked_subscription_events", 5),
+    Task("app.expire_exports", 300),
     Task("app.forget_rate_buckets", 3600),
 )
 
@@ -83,6 +86,7 @@ def run(  # noqa: PLR0913 - each of the last is a part that somebody may do with
             *_stripe_timetables(stripe, stop),
             *_notice_timetables(smtp, stop),
             *_cover_timetables(covers, stop, once=once),
+            *_download_timetables(stop),
         ]
 
     if once:
@@ -125,6 +129,12 @@ def _cover_timetables(
     from api.covers.tasks import cover_timetables
 
     return cover_timetables(covers, stop, once=once)
+
+
+def _download_timetables(stop: threading.Event) -> list[Sequence[Task]]:
+    from api.downloads.tasks import download_timetables
+
+    return download_timetables(stop)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ begin;
 \ir helpers.psql
 \ir covers.psql
 \ir authorization.psql
-select plan(49);
+select plan(52);
 
 create function tests.outcome(source text)
 returns text
@@ -36,7 +36,7 @@ create temp table expected (
     anon text, nameless text, stranger text, reader text, creator text, cowriter text, service text);
 grant select on expected to public;
 insert into expected values
-('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '10'),
+('audit_log', 'api.audit_log', '-', '-', '-', '-', '-', '-', '11'),
 ('billing_history', 'api.billing_history', '-', '0', '0', '4', '0', '0', '7'),
 ('cancel_cover', $$api.cancel_cover(tests.job('open'))$$, '-', '401', '404', '404', '1', '404', '404'),
 ('cancel_cover', $$api.cancel_cover(tests.job('drawn'))$$, '-', '401', '404', '404', '1', '404', '404'),
@@ -64,6 +64,25 @@ insert into expected values
 ('set_primary_cover', 'api.set_primary_cover(null)', '-', '401', '404', '404', '404', '404', '-'),
 ('story_covers', 'api.story_covers', '1', '1', '1', '2', '5', '2', '5'),
 ('thumbnail_url', '(select api.thumbnail_url(s) as answer from api.stories as s)', '1', '1', '1', '2', '3', '2', '3'),
+('ai_usage_logs', 'api.ai_usage_logs', '-', '0', '0', '1', '5', '0', '6'),
+('cache_figures', 'api.cache_figures()', '-', '-', '-', '-', '-', '-', '1'),
+('cache_lookup', $$api.cache_lookup('{"genre": "fiction", "model": "m", "prompt": "done"}')$$, '-', '401', '1', '1', '1', '1', '-'),
+('cache_rewards', 'api.cache_rewards', '-', '0', '0', '1', '0', '0', '1'),
+('cancel_generation', $$api.cancel_generation(tests.noted('ungenerated')::uuid)$$, '-', '401', '404', '404', '1', '404', '-'),
+('cancel_generation', $$api.cancel_generation(tests.noted('generated')::uuid)$$, '-', '401', '404', '404', '409', '404', '-'),
+('fail_generation', $$api.fail_generation(tests.noted('generated')::uuid, 'a test')$$, '-', '-', '-', '-', '-', '-', '409'),
+('finish_generation', $$api.finish_generation(tests.noted('ungenerated')::uuid, '"A text."')$$, '-', '-', '-', '-', '-', '-', '1'),
+('generation_jobs', 'api.generation_jobs', '-', '0', '0', '1', '2', '0', '3'),
+('generation_logs', 'api.generation_logs', '-', '0', '0', '1', '5', '0', '6'),
+('infinite_pages_cache', 'api.infinite_pages_cache', '-', '0', '0', '0', '1', '0', '1'),
+('my_plan', 'api.my_plan()', '-', '401', '3', '3', '3', '3', '-'),
+('my_cache_figures', 'api.my_cache_figures()', '-', '401', '1', '1', '1', '1', '-'),
+('record_ai_usage', $$api.record_ai_usage(tests.user_id('creator'), 'other', 'm')$$, '-', '-', '-', '-', '-', '-', '1'),
+(
+    'request_generation',
+    $$api.request_generation(tests.story_id('On sale'), '{"genre": "fiction", "model": "m", "prompt": "done"}')$$,
+    '-', '401', '404', '404', '402', '404', '-'
+),
 ('chapters', 'api.chapters', '4', '4', '4', '7', '9', '6', '9'),
 ('creator_clawbacks', 'api.creator_clawbacks', '-', '0', '0', '0', '1', '1', '0'),
 ('creator_earnings', 'api.creator_earnings', '-', '0', '0', '0', '4', '3', '0'),
@@ -85,6 +104,8 @@ insert into expected values
 ('payout_statements', 'api.payout_statements', '-', '0', '0', '0', '1', '1', '0'),
 ('payouts', 'api.payouts', '-', '0', '0', '0', '4', '0', '8'),
 ('profiles', 'api.profiles', '-', '0', '1', '1', '1', '1', '1'),
+('reading_progress', 'api.reading_progress', '-', '0', '0', '2', '0', '0', '-'),
+('reading_state', 'api.reading_state', '-', '0', '0', '2', '0', '0', '-'),
 ('receipts', 'api.receipts', '-', '0', '0', '2', '0', '0', '3'),
 ('refunds', 'api.refunds', '-', '0', '0', '1', '0', '0', '2'),
 ('seals', 'api.seals', '-', '-', '-', '-', '-', '-', '1'),
@@ -97,8 +118,17 @@ insert into expected values
 ('stripe_balance_transactions', 'api.stripe_balance_transactions', '-', '-', '-', '-', '-', '-', '1'),
 ('stripe_events', 'api.stripe_events', '-', '-', '-', '-', '-', '-', '9'),
 ('stripe_requests', 'api.stripe_requests', '-', '-', '-', '-', '-', '-', '16'),
+('subscription_plans', 'api.subscription_plans', '7', '7', '7', '7', '7', '7', '7'),
+('subscription_usage', 'api.subscription_usage', '-', '0', '1', '1', '1', '1', '-'),
+('subscriptions', 'api.subscriptions', '-', '0', '0', '1', '0', '0', '2'),
 ('transfers', 'api.transfers', '-', '-', '-', '-', '-', '-', '56'),
+('user_library', 'api.user_library', '-', '0', '0', '2', '0', '0', '-'),
 
+('exports', 'api.exports', '-', '0', '0', '0', '0', '0', '0'),
+('make_export_link', 'api.make_export_link(null)', '-', '401', '404', '404', '404', '404', '-'),
+('request_export', $$api.request_export(tests.story_id('On sale'), 'epub')$$, '-', '401', '403', '403', '403', '403', '-'),
+('request_export', $$api.request_export(tests.story_id('Draft'), 'epub')$$, '-', '401', '404', '404', '404', '404', '-'),
+('trace_watermark', $$api.trace_watermark('nothing')$$, '-', '-', '-', '-', '-', '-', '0'),
 ('leave_story', $$api.leave_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '422', '1', '404'),
 ('adjust_earnings', $$api.adjust_earnings(tests.user_id('creator'), 1, 'a test')$$, '-', '-', '-', '-', '-', '-', '1'),
 ('archive_story', $$api.archive_story(tests.story_id('On sale'))$$, '-', '401', '404', '404', '1', '404', '404'),
@@ -112,6 +142,12 @@ insert into expected values
 ('explain_stripe_line', $$api.explain_stripe_line('txn_nobody', 'a test')$$, '-', '-', '-', '-', '-', '-', '404'),
 ('end_review', $$api.end_review(tests.user_id('creator'))$$, '-', '-', '-', '-', '-', '-', '0'),
 ('earnings_summary', 'api.earnings_summary()', '-', '401', '1', '1', '1', '1', '1'),
+('erase_me', 'api.erase_me()', '-', '401', '1', '409', '409', '409', '-'),
+('erase_person', $$api.erase_person(tests.user_id('stranger'), 'a test')$$, '-', '-', '-', '-', '-', '-', '1'),
+('erase_person', $$api.erase_person(tests.user_id('reader'), 'a test')$$, '-', '-', '-', '-', '-', '-', '409'),
+('export_my_data', 'api.export_my_data()', '-', '401', '1', '1', '1', '1', '-'),
+('export_person', $$api.export_person(tests.user_id('reader'))$$, '-', '-', '-', '-', '-', '-', '1'),
+('has_feature', $$api.has_feature('library')$$, '-', '401', '1', '1', '1', '1', '-'),
 ('grant_credits', $$api.grant_credits(tests.user_id('stranger'), 5, 'a gift')$$, '-', '-', '-', '-', '-', '-', '1'),
 ('hold_payout', $$api.hold_payout(tests.payout('creatorpending'), 'a test')$$, '-', '-', '-', '-', '-', '-', '0'),
 ('mark_notices_read', 'api.mark_notices_read()', '-', '401', '1', '1', '1', '1', '-'),
@@ -149,6 +185,7 @@ insert into expected values
 ('read_chapter', $$api.read_chapter(tests.story_id('On sale'), 5)$$, '404', '404', '404', '404', '1', '1', '404'),
 ('read_chapter', $$api.read_chapter(tests.story_id('Draft'), 1)$$, '404', '404', '404', '404', '1', '1', '404'),
 ('read_chapter', $$api.read_chapter(tests.story_id('Archived'), 3)$$, '404', '404', '404', '1', '1', '404', '404'),
+('reading_year', 'api.reading_year()', '-', '401', '1', '1', '1', '1', '-'),
 ('receipt', $$api.receipt(tests.payment('paid'))$$, '-', '401', '404', '1', '404', '404', '1'),
 ('receipt', $$api.receipt(tests.payment('theirs'))$$, '-', '401', '404', '404', '404', '404', '1'),
 ('receipt', $$api.receipt(tests.payment('waiting'))$$, '-', '401', '404', '404', '404', '404', '404'),
@@ -165,6 +202,7 @@ insert into expected values
     '-', '-', '-', '-', '-', '-', '1'
 ),
 ('release_payout', $$api.release_payout(tests.payout('creatorheld'))$$, '-', '-', '-', '-', '-', '-', '0'),
+('remove_from_library', $$api.remove_from_library(tests.story_id('On sale'))$$, '-', '401', '404', '1', '404', '404', '-'),
 ('replay_stripe_event', $$api.replay_stripe_event(tests.noted('event'))$$, '-', '-', '-', '-', '-', '-', '1'),
 ('replay_stripe_event', $$api.replay_stripe_event('evt_nobody')$$, '-', '-', '-', '-', '-', '-', '404'),
 ('request_payout', 'api.request_payout()', '-', '401', '403', '403', '1', '403', '403'),
@@ -172,6 +210,11 @@ insert into expected values
 ('review_creator', $$api.review_creator(tests.user_id('creator'), 'a test')$$, '-', '-', '-', '-', '-', '-', '0'),
 ('run_monthly_payouts', 'api.run_monthly_payouts(null)', '-', '-', '-', '-', '-', '-', '400'),
 ('save_chapter', $$api.save_chapter(tests.story_id('On sale'), 1, 'Mine now', 'Text')$$, '-', '401', '404', '404', '1', '404', '404'),
+('save_progress', $$api.save_progress(tests.story_id('On sale'), 1, 60)$$, '-', '401', '1', '1', '1', '1', '-'),
+('save_progress', $$api.save_progress(tests.story_id('On sale'), 3, 60)$$, '-', '401', '402', '1', '1', '1', '-'),
+('save_progress', $$api.save_progress(tests.story_id('On sale'), 4, 60)$$, '-', '401', '402', '402', '1', '1', '-'),
+('save_progress', $$api.save_progress(tests.story_id('Draft'), 1, 60)$$, '-', '401', '404', '404', '1', '1', '-'),
+('save_progress', $$api.save_progress(tests.story_id('Archived'), 3, 60)$$, '-', '401', '404', '1', '1', '404', '-'),
 ('search_stories', 'api.search_stories()', '1', '1', '1', '1', '1', '1', '1'),
 (
     'set_story_authors',
@@ -182,9 +225,15 @@ insert into expected values
 ('solvency', 'api.solvency()', '-', '-', '-', '-', '-', '-', '4'),
 ('stop_payout', $$api.stop_payout(tests.payout('creatorheld'), 'a test')$$, '-', '-', '-', '-', '-', '-', '0'),
 ('story_splits', 'api.story_splits()', '-', '401', '0', '0', '5', '4', '0'),
+('update_library', $$api.update_library(tests.story_id('On sale'))$$, '-', '401', '1', '1', '1', '1', '-'),
+('update_library', $$api.update_library(tests.story_id('Draft'))$$, '-', '401', '404', '404', '1', '1', '-'),
+('update_library', $$api.update_library(tests.story_id('Archived'))$$, '-', '401', '404', '1', '1', '404', '-'),
 ('update_notice_settings', 'api.update_notice_settings(true)', '-', '401', '1', '1', '1', '1', '-'),
 ('update_profile', $$api.update_profile(handle => 'reader')$$, '-', '401', '409', '1', '409', '409', '409'),
 ('update_story', $$api.update_story(tests.story_id('On sale'), 'Mine now')$$, '-', '401', '404', '404', '1', '404', '404'),
+('use_feature', $$api.use_feature(tests.user_id('stranger'), 'library')$$, '-', '-', '-', '-', '-', '-', '1'),
+('use_feature', $$api.use_feature(tests.user_id('stranger'), 'downloads')$$, '-', '-', '-', '-', '-', '-', '403'),
+('use_feature', $$api.use_feature(null, 'library')$$, '-', '-', '-', '-', '-', '-', '400'),
 ('verify', 'api.verify()', '-', '-', '-', '-', '-', '-', '1');
 
 -- The catalog says the same ---------------------------------------------------
@@ -269,9 +318,11 @@ select set_eq(
         'app.start_payment(uuid,text,text,boolean,text,text,text)', 'app.refund_payment(uuid,bigint,text,text)',
         'app.begin_stripe_request(uuid)', 'app.record_stripe_answer(uuid,jsonb)',
         'app.record_stripe_failure(uuid,text,text,boolean)', 'app.handle_stripe_event(jsonb,text,boolean)',
+        'app.start_subscription(text,text,boolean,text,text,text)', 'app.subscription_checkout_result(text)',
+        'app.portal_customer(boolean)',
         'app.checkout_result(text)', 'app.checkout_receipt(text)', 'app.connect_account(boolean)', 'app.payout_account_state(text)',
         'app.record_payout_account(jsonb,boolean,timestamp with time zone)', 'app.check_cover_upload(uuid)',
-        'app.add_uploaded_cover(uuid,jsonb,boolean)'],
+        'app.add_uploaded_cover(uuid,jsonb,boolean)', 'app.take_download(text)'],
     'the edge may call these');
 set local role edge;
 select throws_ok(statement, '42501', 'permission denied for ' || what, format('the edge is refused: %s', statement))
@@ -282,6 +333,9 @@ from (values
     ('select app.replay_stripe_event(''x'')', 'function replay_stripe_event'),
     ('select app.apply_stripe_payment_intent(''{}'')', 'function apply_stripe_payment_intent'),
     ('select app.import_stripe_balance_transactions(''[]'')', 'function import_stripe_balance_transactions'),
+    ('select * from app.subscriptions', 'table subscriptions'),
+    ('select app.record_subscription(''{}'')', 'function record_subscription'),
+    ('select app.use_feature_for(null, ''downloads'', 1)', 'function use_feature_for'),
     ('select * from app.payouts', 'table payouts'), ('update app.payout_accounts set user_id = null', 'table payout_accounts'),
     ('select app.request_payout(1, null)', 'function request_payout'), ('select app.release_payout(null)', 'function release_payout'),
     ('select app.run_monthly_payouts(null)', 'function run_monthly_payouts'),
@@ -321,10 +375,24 @@ insert into behind values
 ('ledger.lots', '-', '0', '0', '6', '0', '9'),
 ('app.story_purchases', '-', '0', '0', '3', '0', '4'),
 ('app.story_entitlements', '-', '0', '0', '3', '0', '4'),
+('app.user_library', '-', '0', '0', '2', '0', '-'),
+('app.reading_progress', '-', '0', '0', '2', '0', '-'),
+('app.reading_days', '-', '-', '-', '-', '-', '-'),
 ('app.chapters', '4', '4', '4', '7', '9', '9'),
 ('app.chapter_texts', '-', '-', '-', '-', '-', '-'),
-('app.audit_log', '-', '-', '-', '-', '-', '10'),
+('app.infinite_pages_cache', '-', '0', '0', '0', '1', '1'),
+('app.cache_vectors', '-', '-', '-', '-', '-', '-'),
+('app.generation_jobs', '-', '0', '0', '1', '2', '3'),
+('app.cache_rewards', '-', '0', '0', '1', '0', '1'),
+('app.ai_usage_logs', '-', '0', '0', '1', '5', '6'),
+('app.audit_log', '-', '-', '-', '-', '-', '11'),
 ('app.payments', '-', '0', '0', '3', '0', '4'),
+('app.subscription_plans', '7', '7', '7', '7', '7', '8'),
+('app.plan_features', '24', '24', '24', '24', '24', '39'),
+('app.subscriptions', '-', '0', '0', '1', '0', '2'),
+('app.subscription_checkouts', '-', '-', '-', '-', '-', '1'),
+('app.feature_usage', '-', '0', '0', '1', '0', '1'),
+('app.invoice_allowances', '-', '-', '-', '-', '-', '-'),
 ('app.refunds', '-', '0', '0', '1', '0', '2'),
 ('app.disputes', '-', '0', '0', '1', '0', '2'),
 ('app.receipts', '-', '0', '0', '2', '0', '3'),

@@ -79,7 +79,8 @@ select is_empty(
     $$ select c.schema_name, c.relation_name, c.name
        from our_columns as c
        where c.kind in ('r', 'p', 'c') and c.persistence <> 'u'
-           and c.type_oid in ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype, 'money'::regtype) $$,
+           and c.type_oid in ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype, 'money'::regtype)
+           and c.name <> 'embedding' $$,
     'whatever is kept is whole: no floats, numeric or money');
 
 -- People who ask for money may say dollars. What is kept of it is counted in cents.
@@ -88,7 +89,9 @@ select is_empty(
        from our_functions as f
        cross join lateral unnest(f.value_names, f.type_oids) as v (name, type_oid)
        where v.type_oid in ('real'::regtype, 'double precision'::regtype, 'numeric'::regtype, 'money'::regtype)
-           and (v.name, v.type_oid) is distinct from ('amount_usd', 'numeric'::regtype) $$,
+           and (v.name, v.type_oid) is distinct from ('amount_usd', 'numeric'::regtype)
+           -- What a text means is no amount.
+           and (v.name, v.type_oid) is distinct from ('embedding', 'real'::regtype) $$,
     'no function takes or answers a fraction');
 
 -- Policies --------------------------------------------------------------------

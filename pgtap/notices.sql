@@ -67,13 +67,17 @@ select set_eq(
     array[
         'payout_sent', 'payout_failed', 'payout_canceled', 'payout_held', 'payout_reversed', 'payout_action_needed', 'payout_bank_refused',
         'refund_on_its_way', 'refund_paid', 'refund_failed', 'dispute_opened', 'dispute_won', 'dispute_lost',
-        'cover_ready', 'cover_failed'],
+        'cover_ready', 'cover_failed', 'download_ready', 'download_failed',
+        'subscription_started', 'subscription_ended', 'subscription_payment_failed'],
     'there are words for all that is told');
 select set_eq(
     'select t.kind from app.notice_templates as t where t.needs_action',
-    array['payout_failed', 'payout_action_needed', 'payout_bank_refused', 'dispute_opened'], 'and some ask for something');
+    array[
+        'payout_failed', 'payout_action_needed', 'payout_bank_refused', 'dispute_opened', 'subscription_payment_failed'],
+    'and some ask for something');
 select set_eq(
-    'select t.kind from app.notice_templates as t where not t.is_mailed', array['refund_on_its_way', 'cover_ready'],
+    'select t.kind from app.notice_templates as t where not t.is_mailed',
+    array['refund_on_its_way', 'cover_ready', 'download_ready', 'subscription_started'],
     'what is followed by another within the hour, or was waited for, is not mailed');
 
 -- Addresses ---------------------------------------------------------------------

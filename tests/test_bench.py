@@ -14,8 +14,17 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from api.stack.postgres import EmbeddedPostgres
+from bench.cache.finding import KINDS, measure_recall
+from bench.cache.meanings import NEAR, Entries
+from bench.cache.plan import Plan as CachePlan
+from bench.cache.world import build_world as build_cache
 from bench.database import Database
 from bench.errors import BenchError
+from bench.library.calls import STATEMENTS as LIBRARY_CALLS
+from bench.library.calls import Visitors
+from bench.library.plan import Plan as LibraryPlan
+from bench.library.world import READINGS as LIBRARY_READINGS
+from bench.library.world import build_world as build_library
 from bench.payouts.batch import Backend, Batch, Memory, Watch, close_in_steps, close_whole
 from bench.payouts.beside import Readers, Round
 from bench.payouts.plan import Plan as PayoutsPlan
@@ -309,10 +318,116 @@ def test_a_quick_month_reports_everything(tmp_path: Path) -> None:
         assert reading.name in text
 
 
+def test_a_quick_library_reports_everything(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.library", "--quick", "--output", str(tmp_path)],
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "library.json").read_text())
+    plan = LibraryPlan().shrunk()
+    results = found["results"]
+    assert found["quick"] is True
+    assert found["violations"] == []
+    assert results["large"]["progress_rows"] > plan.large.progress_rows
+    assert results["small"]["progress_rows"] < results["large"]["progress_rows"] / 10
+    for reading in LIBRARY_READINGS:
+        assert results["large"]["reading"][reading.name]["buffers"] > 0
+    assert len(results["rounds"]) == plan.rounds
+    assert all(each["large"].keys() == set(LIBRARY_CALLS) for each in results["rounds"])
+    assert all(aim["figure"] is not None for aim in found["aims"])
+    text = (tmp_path / "library.txt").read_text()
+    assert "No figure counts" in text
+    for aim in found["aims"]:
+        assert aim["name"] in text
+
+
+def test_a_save_that_is_not_kept_is_noticed(server: BenchServer) -> None:
+    plan = replace(LibraryPlan().shrunk(), readers=100)
+    build_library(server, "bench_library", plan.small, plan)
+    database = Database(server, "bench_library")
+    visitors = Visitors(database, plan.small, seed=1)
+    visitors.come(3)
+    visitors.must_have_saved()
+    database.execute("update app.reading_progress set reading_seconds = reading_seconds + 1")
+    with pytest.raises(BenchError, match="seconds, and"):
+        visitors.must_have_saved()
+    server.drop_database("bench_library")
+
+
+def test_too_few_readers_are_refused() -> None:
+    with pytest.raises(BenchError, match="are too few"):
+        LibraryPlan().with_readers(99)
+
+
+def test_near_duplicates_are_as_near_as_they_say() -> None:
+    entries = Entries(genres=8, topic=10)
+    one = entries.meaning(15)
+    for cosine in NEAR:
+        assert _cosine(one, entries.near(15, cosine)) == pytest.approx(cosine, abs=0.01)
+    assert _cosine(one, entries.meaning(16)) == pytest.approx(0.81, abs=0.05)
+    assert _cosine(one, entries.meaning(25)) == pytest.approx(0, abs=0.2)
+    assert entries.meaning(15) == one
+
+
+def test_what_the_index_does_not_find_is_noticed(server: BenchServer) -> None:
+    plan = replace(CachePlan().shrunk(), near=10)
+    build_cache(server, "bench_cache", (60, 50), plan, lambda _: None)
+    database = Database(server, "bench_cache")
+    for found in measure_recall(database, plan):
+        assert (found.asked, found.near_enough, found.found) == (10, 10, 10)
+        assert (found.nearest, found.false_hits) == (10, 0)
+    database.execute("update app.economy set cache_similarity_basis_points = 10000")
+    assert [found.found for found in measure_recall(database, plan)] == [0, 0, 0]
+    assert database.violations() == []
+    server.drop_database("bench_cache")
+
+
+def test_a_quick_cache_reports_everything(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cache", "--quick", "--output", str(tmp_path)],
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "cache.json").read_text())
+    plan = CachePlan().shrunk()
+    results = found["results"]
+    assert found["quick"] is True
+    assert found["violations"] == []
+    sizes = {
+        name: (results[name]["entries"], results[name]["meanings"]) for name in ("little", "large")
+    }
+    assert sizes == {"little": (plan.little, plan.little), "large": (plan.words, plan.large)}
+    for name in sizes:
+        assert set(results["lookups"][name]) == set(KINDS)
+        assert [each["asked"] for each in results["recall"][name]] == [plan.near] * len(NEAR)
+    text = (tmp_path / "cache.txt").read_text()
+    assert "No figure counts" in text
+    for aim in found["aims"]:
+        assert aim["figure"] is not None
+        assert aim["name"] in text
+
+
+def test_a_cache_too_small_to_tell_is_refused() -> None:
+    with pytest.raises(BenchError, match="are too few"):
+        CachePlan().with_sizes(10, None)
+
+
 @pytest.mark.parametrize("sizes", [(100, 5_000_000), (100_000, 100)])
 def test_a_world_too_small_to_tell_is_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(BenchError, match="are too few"):
         PayoutsPlan().with_sizes(*sizes)
+
+
+def _cosine(one: list[float], other: list[float]) -> float:
+    """Of two vectors of length 1."""
+    return sum(a * b for a, b in zip(one, other, strict=True))
 
 
 def _batch(seconds: float, megabytes: float) -> Batch:

@@ -36,16 +36,23 @@ create function app.promote_creators() returns integer language sql
 as $$ insert into ledger.calls values ('promote_creators'); select 0 $$;
 create function app.replay_parked_stripe_events() returns integer language sql
 as $$ insert into ledger.calls values ('replay_parked'); select 0 $$;
+create function app.replay_parked_subscription_events() returns integer language sql
+as $$ insert into ledger.calls values ('replay_parked_subscription'); select 0 $$;
+create function app.expire_exports() returns integer language sql
+as $$ insert into ledger.calls values ('expire_exports'); select 0 $$;
 create function app.forget_rate_buckets() returns integer language sql
 as $$ insert into ledger.calls values ('forget_rate_buckets'); select 0 $$;
 create function app.recover_cover() returns boolean language sql
 as $$ insert into ledger.calls values ('recover_cover'); select false $$;
 create function app.due_payout_month() returns date language sql
 as $$ insert into ledger.calls values ('due_payout_month'); select null::date $$;
+create function app.claim_export() returns table (export_id uuid, format text) language sql
+as $$ insert into ledger.calls values ('claim_export'); select null::uuid, '' where false $$;
 """
 
 ALL = ["ensure_partitions", "expire_lots", "fold", "seal", "promote_creators", "replay_parked"]
-ALL += ["forget_rate_buckets", "due_payout_month", "recover_cover"]
+ALL += ["replay_parked_subscription", "expire_exports", "forget_rate_buckets"]
+ALL += ["due_payout_month", "recover_cover", "claim_export"]
 
 
 @pytest.fixture

@@ -1,39 +1,19 @@
-"""/v1/checkout/sessions: a page on which somebody pays, and what it becomes."""
+"""/v1/checkout/sessions: a page on which somebody pays, or subscribes, and what it becomes."""
 
 from typing import Any
 
-from api.sandbox import forms, lists, payments
+from api.sandbox import checkout_lines, checkout_subscriptions, forms, lists, payments
 from api.sandbox.context import Context
-from api.sandbox.errors import invalid, missing, refused
+from api.sandbox.errors import invalid, refused
 from api.sandbox.operations import Operation, Reply
-from api.sandbox.store import Body, new_id, random_text
+from api.sandbox.store import Body, new_id
 
 KIND = "checkout.session"
 URL = "/v1/checkout/sessions"
 SHORTEST_SECONDS = 30 * 60
 LONGEST_SECONDS = 24 * 3600
 ID_LETTERS = 58
-MOST_LINES = 100
 
-PRICE = forms.hash_of(
-    {
-        "currency": forms.currency,
-        "product_data": forms.hash_of(
-            {
-                "description": forms.text,
-                "images": forms.list_of(forms.url),
-                "metadata": forms.metadata,
-                "name": forms.text,
-                "tax_code": forms.text,
-            },
-            ("name",),
-        ),
-        "tax_behavior": forms.choice("exclusive", "inclusive", "unspecified"),
-        "unit_amount": forms.integer,
-    },
-    ("currency", "product_data", "unit_amount"),
-)
-LINE = forms.hash_of({"price_data": PRICE, "quantity": forms.integer}, ("price_data",))
 INTENT = forms.hash_of(
     {
         "description": forms.text,
@@ -48,9 +28,13 @@ INTENT = forms.hash_of(
 
 
 def create(context: Context) -> Body:
-    """POST /v1/checkout/sessions, for one payment on a hosted page."""
+    """POST /v1/checkout/sessions, for one payment or one subscription, on a hosted page."""
     given = context.parameters
-    lines = _lines(given["line_items"])
+    is_subscription = given["mode"] == "subscription"
+    other_data = "payment_intent_data" if is_subscription else "subscription_data"
+    if given.get(other_data):
+        raise invalid(f"{other_data} is not for the mode {given['mode']}.", "mode")
+    lines = checkout_lines.read(context, given["line_items"], is_recurring=is_subscription)
     customer = context.given("customer", "customer") if given.get("customer") else None
     if customer is not None and given.get("customer_email"):
         raise invalid("Send customer or customer_email, not both.", "customer_email")
@@ -59,7 +43,10 @@ def create(context: Context) -> Body:
     if not now + SHORTEST_SECONDS - 60 <= expires_at <= now + LONGEST_SECONDS + 60:
         raise invalid("expires_at must be from 30 minutes to 24 hours from now.", "expires_at")
     total = sum(line["amount_total"] for line in lines)
-    forms.charge_amount(str(total), "line_items")
+    if is_subscription and checkout_subscriptions.trial_end(context, given) is not None:
+        total = 0
+    if total or not is_subscription:
+        forms.charge_amount(str(total), "line_items")
     session_id = new_id("cs_test", ID_LETTERS)
     email = customer["email"] if customer is not None else given.get("customer_email")
     session: Body = {
@@ -87,13 +74,13 @@ def create(context: Context) -> Body:
         "livemode": False,
         "locale": given.get("locale"),
         "metadata": forms.merged({}, given.get("metadata", {})),
-        "mode": "payment",
+        "mode": given["mode"],
         "payment_intent": None,
         "payment_link": None,
-        "payment_method_collection": "if_required",
+        "payment_method_collection": "always" if is_subscription else "if_required",
         "payment_method_options": {},
         "payment_method_types": given.get("payment_method_types") or ["card", "us_bank_account"],
-        "payment_status": "unpaid",
+        "payment_status": "unpaid" if total else "no_payment_required",
         "phone_number_collection": {"enabled": False},
         "recovered_from": None,
         "setup_intent": None,
@@ -107,52 +94,22 @@ def create(context: Context) -> Body:
         "url": f"{context.base_url}/pay/{session_id}",
         "_intent": given.get("payment_intent_data", {}),
         "_lines": lines,
+        "_subscription": None,
+        "_subscription_data": given.get("subscription_data", {}),
     }
     if customer is not None:
         session["customer_creation"] = None
+    elif is_subscription:
+        session["customer_creation"] = "always"
     context.store.insert(session)
     return session
-
-
-def _lines(given: list[Body]) -> list[Body]:
-    if not 1 <= len(given) <= MOST_LINES:
-        raise missing("line_items")
-    lines = []
-    for number, item in enumerate(given):
-        price = item["price_data"]
-        quantity = item.get("quantity", 1)
-        if quantity < 1 or price["unit_amount"] < 0:
-            raise invalid("Invalid positive integer", f"line_items[{number}]")
-        if price["currency"] != given[0]["price_data"]["currency"]:
-            raise invalid("All line items have the same currency.", f"line_items[{number}]")
-        amount = price["unit_amount"] * quantity
-        lines.append(
-            {
-                "id": f"li_{random_text(24)}",
-                "object": "item",
-                "amount_discount": 0,
-                "amount_subtotal": amount,
-                "amount_tax": 0,
-                "amount_total": amount,
-                "currency": price["currency"],
-                "description": price["product_data"]["name"],
-                "price": {
-                    "id": f"price_{random_text(24)}",
-                    "object": "price",
-                    "currency": price["currency"],
-                    "type": "one_time",
-                    "unit_amount": price["unit_amount"],
-                },
-                "quantity": quantity,
-                "_details": price["product_data"].get("description"),
-            }
-        )
-    return lines
 
 
 def pay(context: Context, session: Body, payment_method: str) -> Body | Reply:
     """What the button on the page does: an intent at the first try, then an attempt to pay."""
     require_open(context, session)
+    if session["mode"] == "subscription":
+        return checkout_subscriptions.pay(context, session, payment_method)
     if session["payment_intent"] is None:
         given: dict[str, Any] = dict(session["_intent"])
         intent = payments.start(
@@ -167,6 +124,14 @@ def pay(context: Context, session: Body, payment_method: str) -> Body | Reply:
         context.change(session, payment_intent=intent["id"])
     intent = context.require("payment_intent", session["payment_intent"])
     return payments.confirm(context, intent, payment_method)
+
+
+def intent_of(context: Context, session: Body) -> Body | None:
+    """The intent that the page tries to have paid, if there has been a try."""
+    if session["mode"] == "subscription":
+        return checkout_subscriptions.intent_of(context, session)
+    intent_id = session["payment_intent"]
+    return None if intent_id is None else context.require("payment_intent", intent_id)
 
 
 def require_open(context: Context, session: Body) -> None:
@@ -184,6 +149,7 @@ def expire_session(context: Context, session: Body) -> None:
         intent = context.require("payment_intent", session["payment_intent"])
         if intent["status"] in payments.CANCELABLE:
             payments.cancel(context, intent, "expired")
+    checkout_subscriptions.expire(context, session)
     context.emit("checkout.session.expired", session)
 
 
@@ -220,7 +186,7 @@ def list_line_items(context: Context) -> Body:
 
 def list_sessions(context: Context) -> Body:
     """GET /v1/checkout/sessions."""
-    where = lists.existing(context, "customer", "payment_intent")
+    where = lists.existing(context, "customer", "payment_intent", "subscription")
     return lists.page(context, KIND, URL, {**where, "status": context.parameters.get("status")})
 
 
@@ -237,13 +203,15 @@ OPERATIONS = (
             "customer_creation": forms.choice("always", "if_required"),
             "customer_email": forms.text,
             "expires_at": forms.integer,
-            "line_items": forms.list_of(LINE),
+            "line_items": forms.list_of(checkout_lines.LINE),
             "locale": forms.text,
             "metadata": forms.metadata,
-            "mode": forms.choice("payment"),
+            "mode": forms.choice("payment", "subscription"),
             "payment_intent_data": INTENT,
+            "payment_method_collection": forms.choice("always"),
             "payment_method_types": forms.list_of(forms.choice("card", "us_bank_account")),
             "submit_type": forms.choice("auto", "book", "donate", "pay"),
+            "subscription_data": checkout_subscriptions.DATA,
             "success_url": forms.url,
             "ui_mode": forms.choice("hosted_page"),
         },
@@ -259,6 +227,7 @@ OPERATIONS = (
             "customer": forms.text,
             "payment_intent": forms.text,
             "status": forms.choice("complete", "expired", "open"),
+            "subscription": forms.text,
         },
     ),
     Operation("GET", f"{URL}/<session>", retrieve),

@@ -9,9 +9,23 @@ def complete(context: Context, intent: Body, *, is_paid: bool) -> None:
     session = _session(context, intent)
     if session is None:
         return
+    finish(context, session, "paid" if is_paid else "unpaid")
+
+
+def finish(context: Context, session: Body, payment_status: str) -> None:
+    """The page is complete, and tells what it has begun."""
+    begun: Body = {}
+    if session["mode"] == "subscription":
+        subscription = context.require("subscription", session["_subscription"])
+        begun = {
+            "customer": subscription["customer"],
+            "invoice": subscription["latest_invoice"],
+            "subscription": subscription["id"],
+        }
     context.change(
         session,
-        payment_status="paid" if is_paid else "unpaid",
+        **begun,
+        payment_status=payment_status,
         status="complete",
         url=None,
         customer_details={

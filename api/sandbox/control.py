@@ -133,10 +133,10 @@ def _add_people(blueprint: Blueprint, sandbox: Sandbox) -> None:
     @blueprint.post("/payment_intents/<intent>/confirm")
     def confirm(intent: str) -> Response:
         method = words(body("payment_method"), "payment_method")
-        return _done(
+        return done(
             sandbox,
             lambda context: payments.confirm(
-                context, _named(context, "payment_intent", intent), method
+                context, named(context, "payment_intent", intent), method
             ),
         )
 
@@ -145,19 +145,19 @@ def _add_people(blueprint: Blueprint, sandbox: Sandbox) -> None:
         outcome = one_of(body("outcome"), "outcome", OUTCOMES, "succeeded")
 
         def work(context: Context) -> Body:
-            found = _named(context, "payment_intent", intent)
+            found = named(context, "payment_intent", intent)
             payments.authenticate(context, found, outcome)
             return found
 
-        return _done(sandbox, work)
+        return done(sandbox, work)
 
     @blueprint.post("/checkout/sessions/<session>/pay")
     def pay(session: str) -> Response:
         method = words(body("payment_method"), "payment_method") or "pm_card_visa"
-        return _done(
+        return done(
             sandbox,
             lambda context: checkout.pay(
-                context, _named(context, "checkout.session", session), method
+                context, named(context, "checkout.session", session), method
             ),
         )
 
@@ -168,10 +168,10 @@ def _add_banks(blueprint: Blueprint, sandbox: Sandbox) -> None:
     @blueprint.post("/payment_intents/<intent>/settle")
     def settle_payment(intent: str) -> Response:
         outcome = one_of(body("outcome"), "outcome", OUTCOMES, "succeeded")
-        return _done(
+        return done(
             sandbox,
             lambda context: payments.settle(
-                context, _named(context, "payment_intent", intent), outcome
+                context, named(context, "payment_intent", intent), outcome
             ),
         )
 
@@ -180,14 +180,14 @@ def _add_banks(blueprint: Blueprint, sandbox: Sandbox) -> None:
         outcome = one_of(body("outcome"), "outcome", OUTCOMES, "succeeded")
 
         def work(context: Context) -> Body:
-            found = _named(context, "refund", refund)
+            found = named(context, "refund", refund)
             if found["status"] != "pending" and outcome == "succeeded":
                 raise refused(f"This refund is not pending: it is {found['status']}.")
             if found["status"] == "failed":
                 raise refused("This refund has failed already.")
             return refunds.settle(context, found, outcome)
 
-        return _done(sandbox, work)
+        return done(sandbox, work)
 
     @blueprint.post("/charges/<charge>/dispute")
     def dispute_charge(charge: str) -> Response:
@@ -196,11 +196,11 @@ def _add_banks(blueprint: Blueprint, sandbox: Sandbox) -> None:
         if amount is not None and not isinstance(amount, int):
             raise invalid("amount is a whole number.", "amount")
         reason = one_of(given, "reason", disputes.REASONS, "fraudulent")
-        return _done(
+        return done(
             sandbox,
             lambda context: disputes.open_dispute(
                 context,
-                _named(context, "charge", charge),
+                named(context, "charge", charge),
                 reason,
                 amount=amount,
                 is_inquiry=given.get("inquiry") is True,
@@ -210,9 +210,9 @@ def _add_banks(blueprint: Blueprint, sandbox: Sandbox) -> None:
     @blueprint.post("/disputes/<dispute>/decide")
     def decide_dispute(dispute: str) -> Response:
         outcome = one_of(body("outcome"), "outcome", ("won", "lost"), None)
-        return _done(
+        return done(
             sandbox,
-            lambda context: disputes.decide(context, _named(context, "dispute", dispute), outcome),
+            lambda context: disputes.decide(context, named(context, "dispute", dispute), outcome),
         )
 
 
@@ -220,7 +220,7 @@ def _add_accounts(blueprint: Blueprint, sandbox: Sandbox) -> None:
     """What becomes of connected accounts, without the page on which people set them up."""
 
     def changed(account: str, change: Callable[[Context, Body], Body]) -> Response:
-        return _done(
+        return done(
             sandbox, lambda context: change(context, onboarding.connected(context, account))
         )
 
@@ -287,18 +287,20 @@ def _add_balances(blueprint: Blueprint, sandbox: Sandbox) -> None:
             source = {"id": new_id("tu"), "currency": currency}
             return balance.record(context, source, balance.Line("topup", "topup", amount))
 
-        return _done(sandbox, work)
+        return done(sandbox, work)
 
 
-def _done(sandbox: Sandbox, work: Work) -> Response:
+def done(sandbox: Sandbox, work: Work) -> Response:
+    """Do some work; what it made or changed is the answer."""
     with sandbox.work(request.host_url) as context:
-        done = work(context)
-        if isinstance(done, Reply):
-            return json_response(done.status, done.body)
-        return json_response(200, visible(done))
+        answer = work(context)
+        if isinstance(answer, Reply):
+            return json_response(answer.status, answer.body)
+        return json_response(200, visible(answer))
 
 
-def _named(context: Context, kind: str, object_id: str) -> Body:
+def named(context: Context, kind: str, object_id: str) -> Body:
+    """The object that the URL names, or 404."""
     found = context.store.get(kind, object_id)
     if found is None:
         raise no_such(kind, object_id, "id", 404)

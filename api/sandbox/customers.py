@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.sandbox import forms, lists
+from api.sandbox import billing, forms, lists
 from api.sandbox.context import Context
 from api.sandbox.errors import no_such
 from api.sandbox.operations import Operation
@@ -28,6 +28,11 @@ FIELDS: forms.Schema = {
 
 def create(context: Context) -> Body:
     """POST /v1/customers."""
+    return make(context, context.parameters)
+
+
+def make(context: Context, fields: Body) -> Body:
+    """A new customer, kept."""
     given: dict[str, Any] = {
         "address": None,
         "description": None,
@@ -35,7 +40,7 @@ def create(context: Context) -> Body:
         "name": None,
         "phone": None,
         "preferred_locales": [],
-        **context.parameters,
+        **fields,
     }
     given["metadata"] = forms.merged({}, given.get("metadata", {}))
     customer = context.make(
@@ -80,8 +85,9 @@ def update(context: Context) -> Body:
 
 
 def delete(context: Context) -> Body:
-    """DELETE /v1/customers/<id>."""
+    """DELETE /v1/customers/<id>: the subscriptions end with it."""
     customer = _living(context)
+    billing.end_those_of(context, customer["id"])
     context.emit("customer.deleted", customer)
     gone = {"id": customer["id"], "object": KIND, "deleted": True}
     context.store.save(gone)

@@ -16,14 +16,29 @@ EXPANDABLE = {
     "balance_transaction",
     "charge",
     "customer",
+    "default_payment_method",
     "destination",
     "failure_balance_transaction",
+    "invoice",
     "latest_charge",
+    "latest_invoice",
     "payment_intent",
     "payment_method",
+    "product",
     "source",
     "source_transaction",
+    "subscription",
     "transfer",
+}
+# What is there already, and only leads to something further inside.
+WALKED_THROUGH = {
+    "items",
+    "lines",
+    "parent",
+    "payment",
+    "payments",
+    "price",
+    "subscription_details",
 }
 COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -115,7 +130,9 @@ def _expand(context: Context, body: Body, steps: list[str], path: str) -> None:
         for each in body["data"]:
             _expand(context, each, rest, path)
         return
-    if name not in EXPANDABLE or name not in body:
+    if (body.get("object"), name) == ("invoice", "payments"):
+        body["payments"] = _payments(context, body)
+    elif not (name in EXPANDABLE or (name in WALKED_THROUGH and rest)) or name not in body:
         raise invalid(f"This property cannot be expanded ({path}).", "expand")
     if isinstance(body[name], str):
         found = context.store.find(body[name])
@@ -123,3 +140,14 @@ def _expand(context: Context, body: Body, steps: list[str], path: str) -> None:
             body[name] = visible(found)
     if rest and isinstance(body[name], dict):
         _expand(context, body[name], rest, path)
+
+
+def _payments(context: Context, invoice: Body) -> Body:
+    """How an invoice was paid, which is only shown to those who ask."""
+    found = context.store.newest("invoice_payment", LARGEST_LIMIT, invoice=invoice["id"])
+    return {
+        "object": "list",
+        "data": [visible(each) for each in found],
+        "has_more": False,
+        "url": f"/v1/invoice_payments?invoice={invoice['id']}",
+    }

@@ -18,6 +18,7 @@ from api.sandbox.operations import Reply
 from api.sandbox.payment_methods import BY_NAME, TEST_METHODS, TestMethod, card, make
 from api.sandbox.sandbox import Sandbox
 from api.sandbox.store import Body
+from api.sandbox.subscription_bodies import every, item_of, name_of
 
 SHOWN = 20
 DEFAULT_CARD = "pm_card_visa"
@@ -103,7 +104,8 @@ def pages(sandbox: Sandbox) -> Blueprint:
             session = _session(context, session_id)
             if not _waits_for_authentication(context, session):
                 return redirect(f"/pay/{session_id}", 303)
-            intent = context.require("payment_intent", session["payment_intent"])
+            intent = checkout.intent_of(context, session)
+            assert intent is not None
             outcome = "succeeded" if request.form.get("outcome") == "succeeded" else "failed"
             return _after(context, session_id, payments.authenticate(context, intent, outcome))
 
@@ -129,24 +131,26 @@ def _page(
     """The page as it is now: to be paid on, with what went wrong, or over."""
     if session["status"] != "open":
         return _rendered("over.html", session=session, price=price, back=success_address(session))
-    test_card = BY_NAME.get(request.args.get("card", ""), BY_NAME[DEFAULT_CARD])
     return _rendered(
         "pay.html",
         status,
         session=session,
         lines=session["_lines"],
         price=price,
-        values={
-            "number": test_card.number or BY_NAME[DEFAULT_CARD].number,
-            "expiry": "12/34",
-            "code": "123",
-            **request.form,
-        },
+        every=every,
+        values=card_values(),
         test_cards=[each for each in TEST_METHODS if each.number],
         takes_bank="us_bank_account" in session["payment_method_types"],
         wrong=wrong or {},
         declined=declined,
     )
+
+
+def card_values() -> dict[str, str]:
+    """What stands in the card's fields: what was filled in, or a test card."""
+    test_card = BY_NAME.get(request.args.get("card", ""), BY_NAME[DEFAULT_CARD])
+    number = test_card.number or BY_NAME[DEFAULT_CARD].number
+    return {"number": number, "expiry": "12/34", "code": "123", **request.form}
 
 
 def _rendered(template: str, status: int = 200, **values: Any) -> Response:
@@ -189,10 +193,10 @@ def _after(context: Context, session_id: str, done: Body | Reply) -> BaseRespons
 
 
 def _waits_for_authentication(context: Context, session: Body) -> bool:
-    if session["status"] != "open" or session["payment_intent"] is None:
+    if session["status"] != "open":
         return False
-    intent = context.require("payment_intent", session["payment_intent"])
-    return bool(intent["status"] == "requires_action")
+    intent = checkout.intent_of(context, session)
+    return intent is not None and intent["status"] == "requires_action"
 
 
 def success_address(session: Body) -> str:
@@ -211,6 +215,10 @@ def _dashboard(context: Context) -> dict[str, Any]:
         "accounts": [
             (account, balance.totals(context, account["id"]))
             for account in context.store.newest("account", SHOWN)
+        ],
+        "subscriptions": [
+            (each, name_of(context, item_of(each)["price"]))
+            for each in context.store.newest("subscription", SHOWN)
         ],
         "transfers": [visible(each) for each in context.store.newest("transfer", SHOWN)],
         "events": [(event, _delivery(context, event["id"])) for event in events],

@@ -105,6 +105,11 @@ def confirm(context: Context) -> Body | Reply:
 def cancel(context: Context) -> Body:
     """POST /v1/payment_intents/<id>/cancel."""
     intent = _own(context, "cancel")
+    if intent.get("_invoice") is not None:
+        raise refused(
+            f"You cannot cancel the PaymentIntent of an invoice: void {intent['_invoice']}.",
+            code=payments.UNEXPECTED_STATE,
+        )
     return payments.cancel(context, intent, context.parameters.get("cancellation_reason"))
 
 

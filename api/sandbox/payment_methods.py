@@ -122,6 +122,13 @@ TEST_METHODS = (
         "4000000000007726",
         behaviour="refund_pends",
     ),
+    TestMethod(
+        "pm_card_chargeCustomerFail",
+        "Can be kept, is declined when charged",
+        "4000000000000341",
+        decline=GENERIC,
+        behaviour="fails_later",
+    ),
     TestMethod("pm_usBankAccount", "US bank account, settles later", behaviour="settles_later"),
 )
 # Other names that Stripe documents for the same cards.

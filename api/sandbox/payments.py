@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.sandbox import charges, checkout_status, disputes, payment_methods
+from api.sandbox import charges, checkout_status, disputes, invoice_status, payment_methods
 from api.sandbox.context import Context, visible
 from api.sandbox.errors import StripeError, missing, refused
 from api.sandbox.operations import Reply
@@ -115,6 +115,7 @@ def _ask_for_authentication(context: Context, intent: Body, chosen: Body) -> Bod
         status="requires_action",
     )
     context.emit("payment_intent.requires_action", intent)
+    invoice_status.ask(context, intent)
     return intent
 
 
@@ -126,6 +127,7 @@ def _attempt(context: Context, intent: Body, chosen: Body, decline: Decline | No
     if charge["status"] == "pending":
         context.change(intent, status="processing")
         context.emit("payment_intent.processing", intent)
+        invoice_status.begin(context, intent)
         checkout_status.complete(context, intent, is_paid=False)
         return intent
     _succeed(context, intent, charge)
@@ -136,6 +138,7 @@ def _attempt(context: Context, intent: Body, chosen: Body, decline: Decline | No
 def _succeed(context: Context, intent: Body, charge: Body) -> None:
     context.change(intent, amount_received=intent["amount"], next_action=None, status="succeeded")
     context.emit("payment_intent.succeeded", intent)
+    invoice_status.succeed(context, intent)
     reason = {
         "dispute": "fraudulent",
         "dispute_not_received": "product_not_received",
@@ -165,6 +168,7 @@ def _fail(
         status="requires_payment_method",
     )
     context.emit("payment_intent.payment_failed", intent)
+    invoice_status.fail(context, intent)
     return Reply(402, {"error": {**error, "payment_intent": visible(intent)}})
 
 

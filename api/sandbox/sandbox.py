@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.sandbox import SandboxError
+from api.sandbox.billing import run_due
 from api.sandbox.checkout import expire_due
 from api.sandbox.context import Clock, Context
 from api.sandbox.faults import Faults
@@ -80,3 +81,4 @@ class Sandbox:
         with self.work("") as context:
             expire_due(context)
             meet_deadlines(context)
+            run_due(context)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 logger = logging.getLogger(__name__)
-# Whoever has one of these may see what became of a payment, or fill in somebody's account.
-SECRET_PART = re.compile(r"\b(cs_test|alink)_\w+")
+# Whoever has one of these may see what became of a payment, fill in somebody's account, or look
+# after their subscription.
+SECRET_PART = re.compile(r"\b(cs_test|alink|bps|hosted)_\w+")
 
 
 class Handler(WSGIRequestHandler):

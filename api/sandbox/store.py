@@ -30,6 +30,7 @@ INDEXED = (
     "status",
     "destination",
     "transfer_group",
+    "invoice",
 )
 
 SCHEMA = """

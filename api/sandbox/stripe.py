@@ -19,12 +19,18 @@ from api.sandbox import (
     disputes,
     errors,
     events,
+    invoices,
     payment_intents,
     payment_methods,
     payouts,
+    portal,
+    prices,
+    products,
     refunds,
+    subscriptions,
     transfers,
 )
+from api.sandbox.billing_pages import billing_pages
 from api.sandbox.calls import DROPPED, Calls, rendered
 from api.sandbox.connect_pages import connect_pages
 from api.sandbox.control import control
@@ -32,6 +38,7 @@ from api.sandbox.operations import Operation, Reply
 from api.sandbox.pages import pages
 from api.sandbox.sandbox import Sandbox
 from api.sandbox.store import new_id
+from api.sandbox.subscription_control import subscription_control
 from api.sandbox.webhooks import Endpoint
 
 if TYPE_CHECKING:
@@ -45,6 +52,11 @@ RESOURCES = (
     refunds,
     disputes,
     checkout,
+    products,
+    prices,
+    subscriptions,
+    invoices,
+    portal,
     accounts,
     account_links,
     transfers,
@@ -90,8 +102,11 @@ def create_sandbox(
     for resource in RESOURCES:
         for operation in resource.OPERATIONS:
             _add(app, calls, operation)
-    app.register_blueprint(control(sandbox))
+    controls = control(sandbox)
+    controls.register_blueprint(subscription_control(sandbox))
+    app.register_blueprint(controls)
     app.register_blueprint(pages(sandbox))
+    app.register_blueprint(billing_pages(sandbox))
     app.register_blueprint(connect_pages(sandbox))
     app.add_url_rule("/readyz", "readyz", lambda: jsonify(status="ready"))
     app.register_error_handler(HTTPException, _http_error)

@@ -13,9 +13,27 @@ def register(app: "Flask", settings: "EdgeSettings") -> None:
 
     The imports are inside, so that the commands and the worker do without the web framework.
     """
-    from api.stripe import connect, connect_pages, pages, purchases, refunds, webhooks
+    from api.stripe import (
+        connect,
+        connect_pages,
+        pages,
+        purchases,
+        refunds,
+        subscription_pages,
+        subscriptions,
+        webhooks,
+    )
     from api.stripe.shop import register_shop
 
     register_shop(app, settings)
-    for module in (purchases, refunds, pages, connect, connect_pages, webhooks):
+    for module in (
+        purchases,
+        refunds,
+        pages,
+        subscriptions,
+        subscription_pages,
+        connect,
+        connect_pages,
+        webhooks,
+    ):
         app.register_blueprint(module.blueprint)

@@ -17,6 +17,7 @@ The intent, its parameters and its idempotency key are committed before anything
    next one has keys of its own, K-20h, K-20h-2 and so on, and begins half an hour later, when
    whatever was sent under the old ones has ended and can be seen.
 6. A transfer that is tried again is not sent while the balance cannot pay it: this spends no key.
+7. Deleting a customer makes nothing: it is asked for without a key until Stripe has none.
 
 The keys form one chain that every process walks from its beginning, so two that send the same
 request at the same time use the same keys in the same order, and nothing about them has to be
@@ -166,6 +167,8 @@ def _record_failure(
 
 def _obtain(client: stripe.StripeClient, request: Request) -> dict[str, Any]:
     """The object that the request asks for: found, or made."""
+    if request.kind == "customer_deletion":
+        return _delete_customer(client, request.parameters["customer"])
     service = _service(client, request.kind)
     # A database that was restored does not know how often it had asked.
     if request.attempts > 1 or request.age >= CHAIN:
@@ -207,6 +210,20 @@ def _require_balance(client: stripe.StripeClient, request: Request) -> None:
         raise PostponedError(BALANCE_INSUFFICIENT, message)
 
 
+def _delete_customer(client: stripe.StripeClient, customer_id: str) -> dict[str, Any]:
+    """Asking twice does no harm, so this needs no key; what is deleted already is done."""
+    try:
+        return raw(client.v1.customers.delete(customer_id))
+    except stripe.InvalidRequestError as error:
+        if code_of(error) != "resource_missing":
+            raise
+        customer = raw(client.v1.customers.retrieve(customer_id))
+        # So Stripe answers about one that it never knew, too; a deleted one can still be read.
+        if not customer.get("deleted"):
+            raise
+        return customer
+
+
 def _create(service: Any, request: Request, key: str) -> dict[str, Any]:
     return raw(service.create(params=request.parameters, options={"idempotency_key": key}))
 
@@ -239,6 +256,7 @@ def _service(client: stripe.StripeClient, kind: str) -> Any:
         "account": client.v1.accounts,
         "payment_intent": client.v1.payment_intents,
         "checkout_session": client.v1.checkout.sessions,
+        "subscription_checkout": client.v1.checkout.sessions,
         "refund": client.v1.refunds,
         "transfer": client.v1.transfers,
     }

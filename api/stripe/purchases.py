@@ -15,11 +15,11 @@ from psycopg.rows import class_row
 
 from api.auth import Caller, current_caller, require_caller
 from api.db import database
-from api.errors import ApiError
 from api.logs import say
 from api.stripe import outbox
 from api.stripe.bodies import idempotency_key, read_body
 from api.stripe.client import raw
+from api.stripe.customers import customer_of
 from api.stripe.limits import count_payment_call
 from api.stripe.return_urls import check_return_url
 from api.stripe.shop import shop
@@ -102,7 +102,7 @@ def _start(
     cancel_url: str | None = None,
 ) -> StartedPayment:
     """The payment and the request for it, committed."""
-    customer_id = _customer(caller)
+    customer_id = customer_of(caller)
     with database().connection(caller.claims) as connection:
         payment = (
             connection.cursor(row_factory=class_row(StartedPayment))
@@ -122,31 +122,6 @@ def _start(
         )
     assert payment is not None
     return payment
-
-
-def _customer(caller: Caller) -> str:
-    """The caller's customer at Stripe, made there first for somebody new."""
-    customer_id, request_id = _ask_for_customer(caller)
-    if customer_id is None and request_id is not None:
-        with shop().calling() as client:
-            outbox.send(partial(database().connection, caller.claims), client, request_id)
-        customer_id, _ = _ask_for_customer(caller)
-    if customer_id is None:
-        raise ApiError(
-            502,
-            "Stripe cannot be reached. Send the same call again, with the same Idempotency-Key.",
-            "stripe_unavailable",
-        )
-    return customer_id
-
-
-def _ask_for_customer(caller: Caller) -> tuple[str | None, UUID | None]:
-    with database().connection(caller.claims) as connection:
-        row = connection.execute(
-            "select stripe_customer_id, request_id from app.stripe_customer(%s)",
-            (shop().settings.livemode,),
-        ).fetchone()
-    return (None, None) if row is None else (row[0], row[1])
 
 
 def _at_stripe(caller: Caller, payment: StartedPayment) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from api.stripe.balance import NAME as STATEMENT
 from api.stripe.balance import read_statement
 from api.stripe.client import make_client
 from api.stripe.reading import only_reader
+from api.stripe.subscription_reading import NAME as SUBSCRIPTIONS
+from api.stripe.subscription_reading import Which, read_subscriptions
 from api.worker import Task
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,14 @@ def stripe_timetables(settings: StripeSettings, stop: threading.Event) -> list[S
                 return 0
             return read_accounts(connection, client, stop, which=which, livemode=settings.livemode)
 
+    def read_again(connection: psycopg.Connection[Any], which: Which) -> int:
+        with only_reader(connection, SUBSCRIPTIONS) as is_ours:
+            if not is_ours:
+                return 0
+            return read_subscriptions(
+                connection, client, stop, which=which, livemode=settings.livemode
+            )
+
     sending = Task("stripe requests sent", SEND_EVERY_SECONDS, send)
     return [
         *([sending] for _ in range(SENDERS)),
@@ -69,6 +79,18 @@ def stripe_timetables(settings: StripeSettings, stop: threading.Event) -> list[S
         [
             Task("stripe accounts with news", NEWS_EVERY_SECONDS, partial(read, which=WITH_NEWS)),
             Task("stripe accounts read again", STALE_EVERY_SECONDS, partial(read, which=STALE)),
+        ],
+        [
+            Task(
+                "stripe subscriptions with news",
+                NEWS_EVERY_SECONDS,
+                partial(read_again, which="news"),
+            ),
+            Task(
+                "stripe subscriptions read again",
+                STALE_EVERY_SECONDS,
+                partial(read_again, which="stale"),
+            ),
         ],
     ]
 

@@ -10,7 +10,11 @@ begin
     values (
         app.current_user_id(),
         coalesce(app.claims() ->> 'role', session_user),
-        app.claims(), audit.action, audit.subject, audit.details);
+        -- Who it was, not how to reach them: this log outlives its people.
+        (select coalesce(jsonb_object_agg(c.key, c.value), '{}')
+            from jsonb_each(app.claims()) as c
+            where c.key in ('sub', 'iss', 'aud', 'role', 'session_id')),
+        audit.action, audit.subject, audit.details);
 end;
 $$;
 comment on function app.audit(text, text, jsonb) is $$Note a privileged action

@@ -30,16 +30,20 @@ set search_path = ''
 as $$
 declare
     v_user_id constant uuid := app.require_claimed_user();
+    v_erased_at timestamptz;
 begin
-    if not exists (select from app.profiles as p where p.id = v_user_id) then
+    select p.erased_at into v_erased_at from app.profiles as p where p.id = v_user_id;
+    if not found then
         perform app.ensure_profile(v_user_id);
+    elsif v_erased_at is not null then
+        perform app.fail(403, 'account_erased', 'This account was erased. Please make a new one.');
     end if;
     return v_user_id;
 end;
 $$;
 comment on function app.require_user() is $$The caller's id, with a profile behind it
 
-Errors: 401 login_required.$$;
+Errors: 401 login_required, 403 account_erased.$$;
 
 create or replace function app.require_text(value text, name text, longest integer)
 returns text

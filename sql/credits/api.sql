@@ -65,6 +65,8 @@ select
         when t.kind = 'freeze' then 'Credits taken back: ' || t.reference_type
         when t.kind = 'release' then 'Credits given back: ' || t.reference_type
         when t.reference_type = 'cover' then 'Story cover'
+        when t.reference_type = 'export' then 'Story download'
+        when t.reference_type = 'generation' then 'Generated text'
         when t.reference_type = 'story_chapter' then 'Story purchase: chapter'
         when t.reference_type = 'story_bundle' then 'Story purchase: bundle'
         when t.reference_type = 'story_premium_unlock' then 'Story purchase: premium_unlock'

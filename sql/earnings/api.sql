@@ -146,44 +146,6 @@ create or replace trigger tg_creator_earnings_accumulation__read_only
 instead of insert or update or delete on api.creator_earnings_accumulation
 for each row execute function app.refuse_change();
 
-create or replace view api.profiles with (security_invoker = true) as
-select
-    p.id, p.handle, p.display_name, p.bio, p.avatar_url,
-    p.subscription_tier,
-    b.balance as credits_balance,
-    b.lifetime_bought + b.lifetime_received as credits_earned_total,
-    b.lifetime_spent as credits_spent_total,
-    p.is_creator,
-    p.creator_tier,
-    (b.lifetime_earned_microdollars / 1000000.0)::numeric(20, 6) as total_earnings_usd,
-    (b.unpaid_microdollars / 1000000.0)::numeric(20, 6) as pending_payout_usd,
-    p.created_at, p.updated_at
-from app.profiles as p
-cross join lateral app.profile_figures(p.id) as b
-where p.id = (select app.current_user_id());
-comment on view api.profiles is $$The caller's own profile
-
-With the figures of seed 000, derived from the ledger. Other people's public face is in api.creators.$$;
-comment on column api.profiles.id is 'The caller.';
-comment on column api.profiles.handle is 'Unique short name.';
-comment on column api.profiles.display_name is 'Name to show.';
-comment on column api.profiles.bio is 'About.';
-comment on column api.profiles.avatar_url is 'Picture.';
-comment on column api.profiles.subscription_tier is 'free, basic or premium.';
-comment on column api.profiles.credits_balance is 'Credits that can be spent now.';
-comment on column api.profiles.credits_earned_total is 'Credits ever bought or received.';
-comment on column api.profiles.credits_spent_total is 'Credits ever spent, less what came back.';
-comment on column api.profiles.is_creator is 'Has published.';
-comment on column api.profiles.creator_tier is 'bronze, silver, gold or platinum.';
-comment on column api.profiles.total_earnings_usd is 'Dollars ever earned, less what was taken back.';
-comment on column api.profiles.pending_payout_usd is 'Dollars earned and not paid yet.';
-comment on column api.profiles.created_at is 'When the profile was made.';
-comment on column api.profiles.updated_at is 'When it last changed.';
-grant select on api.profiles to authenticated, service_role;
-create or replace trigger tg_profiles__read_only
-instead of insert or update or delete on api.profiles
-for each row execute function app.refuse_change();
-
 create or replace function api.me(
     out id uuid, out handle text, out display_name text, out bio text, out avatar_url text,
     out subscription_tier text, out is_creator boolean, out creator_tier text, out credits_balance bigint,

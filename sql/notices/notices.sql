@@ -104,9 +104,11 @@ grant execute on function app.count_unread_notices() to authenticated;
 create or replace trigger tg_notices__told_once
 before update of id, user_id, kind, subject, body, data, needs_action, dedupe_key, created_at on app.notices
 for each row execute function app.refuse_change();
+-- Unless a person is forgotten: see app.erase_person().
 create or replace trigger tg_notices__no_delete
 before delete on app.notices
-for each row execute function app.refuse_change();
+for each row when (current_setting('app.erasing', true) is distinct from 'on')
+execute function app.refuse_change();
 create or replace trigger tg_notices__no_truncate
 before truncate on app.notices
 for each statement execute function app.refuse_change();

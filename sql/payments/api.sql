@@ -26,7 +26,7 @@ comment on column api.payments.id is 'Time-ordered id.';
 comment on column api.payments.user_id is 'The caller.';
 comment on column api.payments.stripe_payment_intent_id is 'The intent at Stripe.';
 comment on column api.payments.stripe_customer_id is 'The caller''s customer at Stripe.';
-comment on column api.payments.package_id is 'The package.';
+comment on column api.payments.package_id is 'The package; null for a period of a subscription.';
 comment on column api.payments.amount_usd is 'Price in dollars, for display.';
 comment on column api.payments.credits_purchased is 'Credits bought.';
 comment on column api.payments.bonus_credits is 'Credits on top.';
@@ -40,7 +40,7 @@ comment on column api.payments.package is 'The package''s name then.';
 comment on column api.payments.amount_cents is 'Price in cents.';
 comment on column api.payments.currency is 'ISO code in lower case.';
 comment on column api.payments.failure_code is 'Why it failed, for programs: Stripe''s decline code.';
-comment on column api.payments.method is 'intent or checkout.';
+comment on column api.payments.method is 'intent, checkout or subscription.';
 comment on column api.payments.refunded_cents is 'What went back, in cents.';
 comment on column api.payments.dispute_status is 'inquiry, closed, open, lost or won; null without a dispute.';
 comment on column api.payments.receipt_number is 'The receipt''s number, once paid.';
@@ -97,7 +97,7 @@ grant select on api.disputes to authenticated, service_role;
 create or replace view api.billing_history with (security_invoker = true) as
 select
     p.user_id, p.id, 'payment' as kind, p.id as payment_id, p.processed_at as happened_at, p.amount_cents, p.currency,
-    format('%s: %s credits', p.package_name, p.credits_purchased + p.bonus_credits) as description,
+    app.payment_description(p.package_name, p.credits_purchased, p.bonus_credits) as description,
     app.receipt_number(p.receipt_year, p.receipt_serial, p.receipt_seller ->> 'receipt_prefix') as receipt_number
 from app.payments as p
 where p.status = 'succeeded'

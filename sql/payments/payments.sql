@@ -165,12 +165,12 @@ declare
     v_payment constant app.payments := complete_payment.payment;
     v_paid constant bigint := v_payment.amount_cents * 10000;
     v_credits constant bigint := v_payment.credits_purchased + v_payment.bonus_credits;
-    v_purchased_value constant bigint := ledger.portion(v_paid, 0, v_payment.credits_purchased, v_credits);
+    v_purchased_value constant bigint := ledger.portion(v_paid, 0, v_payment.credits_purchased, greatest(v_credits, 1));
     v_receipt ledger.receipt;
     v_number app.receipt_serials;
 begin
     if v_payment.status = 'succeeded' then
-        -- A checkout does not say which charge it made; the intent does.
+        -- A checkout, or an invoice, does not say which charge it made; the intent does.
         update app.payments as p
         set stripe_charge_id = complete_payment.stripe_charge_id
         where p.id = v_payment.id and p.stripe_charge_id is null and complete_payment.stripe_charge_id is not null;
@@ -183,9 +183,14 @@ begin
             format('%s %s instead of %s %s', complete_payment.paid_cents, complete_payment.paid_currency,
                 v_payment.amount_cents, v_payment.currency));
     end if;
-    v_receipt := ledger.grant_credits(
-        v_payment.user_id, v_payment.credits_purchased, 'purchase', v_purchased_value,
-        reference_type => 'payment', reference_id => v_payment.id);
+    if v_credits > 0 then
+        v_receipt := ledger.grant_credits(
+            v_payment.user_id, v_payment.credits_purchased,
+            case v_payment.method when 'subscription' then 'allowance' else 'purchase' end, v_purchased_value,
+            v_payment.credits_expire_at, 'payment', v_payment.id);
+    else
+        v_receipt.transaction_id := app.new_id();
+    end if;
     if v_payment.bonus_credits > 0 then
         perform ledger.grant_credits(
             v_payment.user_id, v_payment.bonus_credits, 'bonus', v_paid - v_purchased_value,
@@ -373,26 +378,3 @@ create or replace trigger tg_stripe_requests__end_payment
 after update of state on app.stripe_requests
 for each row when (new.state = 'failed' and new.kind in ('payment_intent', 'checkout_session'))
 execute function app.end_payment_request();
-
-create or replace function app.replay_parked_stripe_events()
-returns integer
-language sql volatile security definer
-set search_path = ''
-begin atomic
-    select coalesce(sum(app.replay_waiting_stripe_events(w.waits_for)), 0)::integer
-    from (
-        select e.waits_for
-        from app.stripe_events as e
-        where e.state = 'parked'
-            and exists (
-                select from app.payments as p
-                where (p.stripe_payment_intent_id = e.waits_for and p.status = 'succeeded')
-                    or p.id = app.uuid_or_null(e.waits_for))
-        group by e.waits_for
-        order by min(e.received_at)
-        limit 1
-    ) as w;
-end;
-comment on function app.replay_parked_stripe_events() is $$Take up the parked events whose payment is there by now
-
-Of one payment at a time, so that one payer's lock is never held while another's is waited for. A payment does this itself; this is for what was missed. The worker calls it. Returns how many there were.$$;

@@ -92,6 +92,17 @@ comment on function app.receipt(uuid) is $$One receipt, if the caller may see it
 Errors: 401 login_required, 404 receipt_not_found.$$;
 grant execute on function app.receipt(uuid) to authenticated, service_role;
 
+create or replace function app.payment_description(package text, credits bigint, bonus_credits bigint)
+returns text
+language sql immutable
+set search_path = ''
+return case
+    when credits + bonus_credits = 0 then package
+    else format('%s: %s credits', package, credits + bonus_credits)
+end;
+comment on function app.payment_description(text, bigint, bigint) is $$What was paid for: a package of credits, or a period of a plan$$;
+grant execute on function app.payment_description(text, bigint, bigint) to authenticated, service_role;
+
 create or replace function app.receipt_row(label text, amount text)
 returns text
 language sql immutable
@@ -126,10 +137,11 @@ return app.print_page('Receipt ' || (receipt_html.receipt).number, format(
     concat_ws(
         E'\n',
         app.receipt_row(
-            format(
-                '%s: %s credits%s', (receipt_html.receipt).package, (receipt_html.receipt).credits,
-                case when (receipt_html.receipt).bonus_credits > 0
-                    then format(' and %s on top', (receipt_html.receipt).bonus_credits) else '' end),
+            case when (receipt_html.receipt).bonus_credits = 0
+                then app.payment_description((receipt_html.receipt).package, (receipt_html.receipt).credits, 0)
+                else format(
+                    '%s: %s credits and %s on top', (receipt_html.receipt).package, (receipt_html.receipt).credits,
+                    (receipt_html.receipt).bonus_credits) end,
             app.money_text((receipt_html.receipt).amount_cents, (receipt_html.receipt).currency)),
         (
             select string_agg(

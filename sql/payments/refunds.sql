@@ -126,10 +126,13 @@ begin
     v_answer := ledger.replay(ledger.platform_id(), v_key, 'refund_payment', v_arguments);
     if v_answer is null then
         select p.* into v_payment from app.payments as p where p.id = refund_payment.payment_id;
-        if v_payment.status <> 'succeeded' then
+        if v_payment.status <> 'succeeded' or v_payment.stripe_payment_intent_id is null then
             perform app.fail(
                 409, 'payment_not_succeeded', 'Only a payment that succeeded can be refunded.',
-                format('This one is %s.', v_payment.status));
+                case v_payment.status
+                    -- An invoice: an object of its own says how it was paid.
+                    when 'succeeded' then 'Stripe has not said yet how this one was paid. Please try again in a minute.'
+                    else format('This one is %s.', v_payment.status) end);
         end if;
         v_refundable := app.refundable_cents(v_payment);
         refunded_cents := coalesce(refund_payment.amount_cents, v_refundable);

@@ -23,7 +23,8 @@ begin atomic
         group by o.payment_id
     ) as l on l.payment_id = p.id
     where coalesce(m.charged, 0) <> case when p.status = 'succeeded' then p.amount_cents * 10000 else 0 end
-        or coalesce(l.paid, 0) <> case when p.status = 'succeeded' then p.amount_cents * 10000 else 0 end
+        or coalesce(l.paid, 0)
+        <> case when p.status = 'succeeded' and p.credits_purchased > 0 then p.amount_cents * 10000 else 0 end
         or coalesce(l.credits, 0)
         <> case when p.status = 'succeeded' then p.credits_purchased + p.bonus_credits else 0 end
     union all

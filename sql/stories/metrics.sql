@@ -16,8 +16,8 @@ begin
     update app.stories as s
     set word_count = m.words,
         chapter_count = m.chapters,
-        total_tokens_used = m.tokens,
-        total_cost_microdollars = m.cost,
+        total_tokens_used = m.tokens + s.logged_tokens,
+        total_cost_microdollars = m.cost + s.logged_cost_microdollars,
         updated_at = now()
     from (
         select
@@ -30,11 +30,14 @@ begin
     ) as m
     where s.id = coalesce(new.story_id, old.story_id)
         and (s.word_count, s.chapter_count, s.total_tokens_used, s.total_cost_microdollars)
-        is distinct from (m.words, m.chapters, m.tokens, m.cost);
+        is distinct from (
+            m.words, m.chapters, m.tokens + s.logged_tokens, m.cost + s.logged_cost_microdollars);
     return null;
 end;
 $$;
-comment on function app.refresh_story_metrics() is $$Trigger: a story's counts are those of its chapters$$;
+comment on function app.refresh_story_metrics() is $$Trigger: a story's counts are those of its chapters
+
+Tokens and costs with what the logs of generations add.$$;
 
 create or replace trigger tg_chapters__metrics
 after insert or update or delete on app.chapters

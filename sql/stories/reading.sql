@@ -8,44 +8,19 @@ returns record
 language plpgsql stable security definer
 set search_path = ''
 as $$
-declare
-    v_reader_id constant uuid := app.current_user_id();
-    v_price bigint;
 begin
+    access := app.require_readable_chapter(
+        app.current_user_id(), read_chapter.story_id, read_chapter.chapter_number);
     select
-        c.id, s.title, c.title, x.content, c.word_count, p.price_per_chapter,
-        case
-            when w.creator_id is not null then 'author'
-            when c.status <> 'published' then null
-            when exists (
-                select from app.story_entitlements as e
-                where e.user_id = v_reader_id and e.story_id = s.id
-                    and e.chapter_number in (0, c.chapter_number) and e.revoked_at is null) then 'owned'
-            when s.status <> 'published' and not exists (
-                select from app.story_entitlements as e
-                where e.user_id = v_reader_id and e.story_id = s.id and e.revoked_at is null) then null
-            when p.price_per_chapter = 0 or (p.is_free_sample and c.chapter_number <= p.free_chapters) then 'free'
-            else 'for_sale'
-        end,
+        c.id, s.title, c.title, x.content, c.word_count,
         exists (
             select from app.chapters as n
             where n.story_id = s.id and n.chapter_number = c.chapter_number + 1 and n.status = 'published')
-    into chapter_id, story_title, title, content, word_count, v_price, access, has_next
+    into chapter_id, story_title, title, content, word_count, has_next
     from app.stories as s
-    inner join app.story_pricing as p on p.story_id = s.id
     inner join app.chapters as c on c.story_id = s.id
     inner join app.chapter_texts as x on x.chapter_id = c.id
-    left join app.story_authors as w on w.story_id = s.id and w.creator_id = v_reader_id
     where s.id = read_chapter.story_id and c.chapter_number = read_chapter.chapter_number;
-
-    if access is null then
-        perform app.fail(404, 'chapter_not_found', 'There is no such chapter.');
-    end if;
-    if access = 'for_sale' then
-        perform app.fail(
-            402, 'chapter_not_owned', 'Buy this chapter to read it.',
-            format('Chapter %s of "%s" costs %s credits.', read_chapter.chapter_number, story_title, v_price));
-    end if;
 end;
 $$;
 comment on function app.read_chapter(uuid, integer) is $$The text of a chapter, for whoever may read it

@@ -1,7 +1,8 @@
 -- The inbox: one door for everything that Stripe tells us.
 -- What an event is about decides who handles it: an object of type checkout.session goes to
--- app.apply_stripe_checkout_session(jsonb), wherever that is defined; without such a function it is
--- kept and ignored. Events of connected accounts go to app.apply_stripe_connect_...: they are signed,
+-- app.apply_stripe_checkout_session(jsonb), wherever that is defined (or, where the object has a mode,
+-- to app.apply_stripe_checkout_session_<mode>); without such a function it is kept and ignored.
+-- What came by an event has `happened_at`. Events of connected accounts go to app.apply_stripe_connect_...: they are signed,
 -- but what they say is in another's hands. Their objects carry `connect`: the account, and when it happened.
 
 create or replace function app.lock_stripe_object(stripe_id text)
@@ -38,14 +39,19 @@ set search_path = ''
 as $$
 declare
     v_type constant text := replace(dispatch_stripe_object.object ->> 'object', '.', '_');
+    v_prefix constant text := case dispatch_stripe_object.endpoint when 'connect' then 'connect_' else '' end;
     v_handler regprocedure;
     v_outcome app.stripe_outcome;
 begin
     -- There are types that begin with connect_: those of the platform must not reach another's handler.
     if v_type ~ '^[a-z_]{1,40}$' and v_type !~ '^connect_' then
-        v_handler := to_regprocedure(format(
-            'app.apply_stripe_%s%s(jsonb)',
-            case dispatch_stripe_object.endpoint when 'connect' then 'connect_' else '' end, v_type));
+        v_handler := coalesce(
+            -- A checkout for a subscription is another's than one for a payment.
+            case when dispatch_stripe_object.object ->> 'mode' ~ '^[a-z]{1,20}$'
+                then to_regprocedure(format(
+                    'app.apply_stripe_%s%s_%s(jsonb)', v_prefix, v_type, dispatch_stripe_object.object ->> 'mode'))
+            end,
+            to_regprocedure(format('app.apply_stripe_%s%s(jsonb)', v_prefix, v_type)));
     end if;
     if v_handler is null then
         return ('ignored', null)::app.stripe_outcome;
@@ -77,7 +83,7 @@ begin
                 -- Whose doing it is, and of when: objects of connected accounts do not say it themselves.
                 when 'connect' then jsonb_build_object('connect', jsonb_build_object(
                     'account', v_event.account, 'happened_at', v_event.created_at))
-                else '{}' end,
+                else jsonb_build_object('happened_at', v_event.created_at) end,
             v_event.endpoint);
     exception
         when others then

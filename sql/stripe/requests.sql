@@ -125,10 +125,10 @@ begin atomic
         next_attempt_at = now() + least(interval '1 hour', interval '5 seconds' * power(2, least(r.attempts, 12)))
             * (0.5 + random() / 2)
     from (
-        -- Nobody waits for a checkout any more; money that has to go has to go.
+        -- Nobody waits for a checkout any more; money that has to go has to go, and so has what is to be forgotten.
         select o.id,
             record_stripe_failure.is_permanent
-            or (o.kind not in ('refund', 'transfer') and o.created_at < now() - interval '1 hour') as gives_up
+            or (o.kind not in ('refund', 'transfer', 'customer_deletion') and o.created_at < now() - interval '1 hour') as gives_up
         from app.stripe_requests as o
         where o.id = record_stripe_failure.request_id
     ) as g
@@ -136,7 +136,7 @@ begin atomic
 end;
 comment on function app.record_stripe_failure(uuid, text, text, boolean) is $$A call to Stripe did not succeed
 
-A passing failure is tried again later and later, at most an hour apart; refunds and transfers for ever, the rest for an hour. A permanent one ends the request, and what it was for with it.$$;
+A passing failure is tried again later and later, at most an hour apart; refunds, transfers and deletions for ever, the rest for an hour. A permanent one ends the request, and what it was for with it.$$;
 grant execute on function app.record_stripe_failure(uuid, text, text, boolean) to edge;
 
 create or replace function app.withdraw_stripe_request(kind text, subject_id uuid)

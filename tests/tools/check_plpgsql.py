@@ -13,7 +13,13 @@ from tests.tools.throwaway import deploy
 SCHEMAS = ["ledger", "app", "api"]
 
 # Findings that are right in general and wrong in one place: (function, message) and why.
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    (
+        "app.export_person(uuid)",
+        "text type variable is not sanitized The EXECUTE expression is SQL injection vulnerable."
+        " Hint: Use quote_ident, quote_literal or format function to secure variable.",
+    ): "a condition made by format with %I, of columns in the catalog",
+}
 
 # A trigger function is checked once for each table it serves, with that table's rows as new and
 # old. The copies of a trigger on partitions add nothing. One that serves no table has no rows to

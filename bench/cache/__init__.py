@@ -1,0 +1,1 @@
+"""How well and how fast the cache finds what was generated before."""
