@@ -4,7 +4,11 @@ create or replace function app.canonical_text(value text)
 returns text
 language sql immutable
 set search_path = ''
-return normalize(btrim(regexp_replace(canonical_text.value, '\s+', ' ', 'g')), nfc);
+-- Named, because what else than ASCII is a blank to \s hangs on the server's locale.
+return normalize(
+    btrim(regexp_replace(
+        canonical_text.value, u&'[\0009-\000D \0085\00A0\1680\2000-\200A\2028\2029\202F\205F\3000]+', ' ', 'g')),
+    nfc);
 comment on function app.canonical_text(text) is $$A text in one way of writing it: composed, with single blanks and none around it$$;
 
 create or replace function app.canonical_json(value jsonb)
