@@ -24,7 +24,7 @@ demo: $(TOOLS) $(NODE) ## The story of a sale, a cover and a payout, with its fi
 test: $(TOOLS) $(NODE) ## Every test, from nothing: Python on PostgreSQL 18, SQL on 18 and 16
 	@command -v pg_prove >/dev/null || { echo \
 		"make test: pg_prove is missing: apt-get install postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl" >&2; exit 1; }
-	$(RUN) -m pytest -n 3 --dist loadfile
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 	$(RUN) -m tests.tools.pgtap --postgres 18
 	$(RUN) -m tests.tools.pgtap --postgres 16
 

@@ -17,6 +17,12 @@ from api.stack.supervisor import Stack, running_stack
 
 NewDatabase = Callable[[], str]
 TEMPLATE = "migrated_template"
+# Files that take minutes: begun first, so that no worker is left with one when all others are done.
+LONG_FILES = ("test_property.py", "test_torture.py", "test_migrations.py", "test_bench.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (*LONG_FILES, item.path.name).index(item.path.name))
 
 
 @pytest.fixture(scope="session")
