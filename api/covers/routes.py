@@ -1,6 +1,5 @@
 """The edge's side of covers: images for everybody, and the upload of an author's own."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +9,16 @@ from flask import Blueprint, Flask, Response, abort, current_app, jsonify, reque
 from psycopg.types.json import Jsonb
 from werkzeug.datastructures import FileStorage
 
-from api.auth import Caller, current_caller, require_caller
+from api.auth import current_caller, require_caller
+from api.bodies import read_payload
 from api.config import EdgeSettings
 from api.covers import images
 from api.covers.images import ImageError
 from api.covers.store import CACHE_CONTROL, NAME, CoverStore, StoreError, media_type
 from api.db import database
 from api.errors import ApiError
+from api.limits import count_upload
 from api.logs import say
-from api.stripe.bodies import read_payload
 
 blueprint = Blueprint("covers", __name__)
 
@@ -128,7 +128,7 @@ def upload(story_id: UUID) -> tuple[Response, int]:
     """Make an image that the author sends a cover of a story of theirs."""
     caller = current_caller()
     gallery().require_store()
-    _count_upload(caller)
+    count_upload(caller)
     is_primary = _is_primary()
     with database().connection(caller.claims) as connection:
         connection.execute("select app.check_cover_upload(%s)", (story_id,))
@@ -155,25 +155,6 @@ def upload(story_id: UUID) -> tuple[Response, int]:
         width=picture.width,
         height=picture.height,
     ), 201
-
-
-def _count_upload(caller: Caller) -> None:
-    """Count this call for its person, before anything else is done and in a transaction of its own.
-
-    What is refused counts too.
-    """
-    person = json.dumps([caller.claims.get("iss"), caller.claims.get("sub")])
-    with database().connection() as connection:
-        row = connection.execute("select app.count_call('uploads', %s)", (person,)).fetchone()
-    seconds = 0 if row is None else row[0]
-    if seconds > 0:
-        raise ApiError(
-            429,
-            "Too many uploads. Please wait a moment.",
-            "rate_limited",
-            details=f"Try again in {seconds} seconds.",
-            headers={"Retry-After": str(seconds)},
-        )
 
 
 def _is_primary() -> bool:

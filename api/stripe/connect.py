@@ -16,13 +16,13 @@ from flask import Blueprint, Response, jsonify
 from itsdangerous import URLSafeTimedSerializer
 
 from api.auth import Caller, current_caller, require_caller
+from api.bodies import read_body
 from api.db import database
 from api.errors import ApiError
+from api.limits import count_payment_call
 from api.logs import say
 from api.stripe import outbox
-from api.stripe.bodies import read_body
 from api.stripe.client import is_gone, raw
-from api.stripe.limits import count_payment_call
 from api.stripe.return_urls import check_return_url
 from api.stripe.shop import shop
 

@@ -16,11 +16,11 @@ from psycopg.rows import class_row
 
 from api.db import database
 from api.errors import ApiError
+from api.limits import count_page_call
 from api.stripe.accounts import record_account
 from api.stripe.client import is_gone, raw
 from api.stripe.connect import PAGES, account_link, own_page, tokens
 from api.stripe.html import page
-from api.stripe.limits import count_page_call
 from api.stripe.shop import shop
 
 blueprint = Blueprint("connect_pages", __name__, url_prefix=PAGES, template_folder="templates")

@@ -14,13 +14,13 @@ from flask import Blueprint, Response, jsonify
 from psycopg.rows import class_row
 
 from api.auth import Caller, current_caller, require_caller
+from api.bodies import idempotency_key, read_body
 from api.db import database
+from api.limits import count_payment_call
 from api.logs import say
 from api.stripe import outbox
-from api.stripe.bodies import idempotency_key, read_body
 from api.stripe.client import raw
 from api.stripe.customers import customer_of
-from api.stripe.limits import count_payment_call
 from api.stripe.return_urls import check_return_url
 from api.stripe.shop import shop
 

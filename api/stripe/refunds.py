@@ -11,11 +11,11 @@ from uuid import UUID
 from flask import Blueprint, Response, current_app, jsonify
 
 from api.auth import current_caller, require_caller
+from api.bodies import idempotency_key, read_body
 from api.db import database
 from api.errors import ApiError
 from api.logs import say
 from api.stripe import outbox
-from api.stripe.bodies import idempotency_key, read_body
 from api.stripe.shop import shop
 
 blueprint = Blueprint("refunds", __name__)

@@ -9,10 +9,10 @@ import psycopg
 import stripe
 from flask import Blueprint, Response, abort, jsonify, request
 
+from api.bodies import read_payload
 from api.db import database
 from api.errors import ApiError
 from api.logs import say
-from api.stripe.bodies import read_payload
 from api.stripe.shop import shop
 
 blueprint = Blueprint("webhooks", __name__)

@@ -1,4 +1,4 @@
-"""How often somebody may begin to pay: counted before anything else, and kept even if refused."""
+"""How often somebody may call: counted before anything else, and kept even if refused."""
 
 import json
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,15 +14,19 @@ IPV6_HOUSEHOLD = 64  # what one line at home is usually given
 
 
 def count_payment_call(caller: Caller) -> None:
-    """Count this call for its address and for its person; refuse it when there were too many."""
+    """Count what begins to pay for its address and person; refuse it when there were too many."""
     count_page_call()
-    # As JSON, which keeps apart what a separator could not, and is text whatever a token holds.
-    _count("payment", json.dumps([caller.claims.get("iss"), caller.claims.get("sub")]))
+    _count("payment", _person(caller))
 
 
 def count_page_call() -> None:
     """Count this call for its address alone, where nobody has to sign in."""
     _count("payment_address", address_class(request.remote_addr))
+
+
+def count_upload(caller: Caller) -> None:
+    """Count a picture that is sent, for its person."""
+    _count("uploads", _person(caller))
 
 
 def address_class(address: str | None) -> str:
@@ -36,6 +40,11 @@ def address_class(address: str | None) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ip_network((int(parsed), IPV6_HOUSEHOLD), strict=False))
+
+
+def _person(caller: Caller) -> str:
+    """As JSON, which keeps apart what a separator could not, and is text whatever a token holds."""
+    return json.dumps([caller.claims.get("iss"), caller.claims.get("sub")])
 
 
 def _count(limit: str, subject: str) -> None:
