@@ -17,7 +17,8 @@ from api.stack.errors import StackError
 from bench.errors import BenchError
 from bench.machine import GIGABYTE
 from bench.progress import progress_bars
-from bench.report import WIDTH, Report
+from bench.report.page import write_report
+from bench.report.single import WIDTH, Report
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -55,6 +56,7 @@ def run_benchmark(
         output = RESULTS
     if output is not None:
         report.write(output)
+        write_report(output)
         click.echo(f"kept in {output}")
     if report.violations:
         raise SystemExit(1)

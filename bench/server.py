@@ -144,10 +144,18 @@ class BenchServer:
 
     def _processor_seconds(self) -> float:
         """CPU time of every process the server ever had; those that ended count in its own."""
+        while True:
+            try:
+                return self._sum_of_processor_seconds()
+            except psutil.NoSuchProcess:  # it ended meanwhile: now it is in the server's own
+                continue
+
+    def _sum_of_processor_seconds(self) -> float:
         postmaster = self._postmaster()
+        children = postmaster.children()
         own = postmaster.cpu_times()
         seconds = own.user + own.system + own.children_user + own.children_system
-        for process in postmaster.children():
+        for process in children:
             times = process.cpu_times()
             seconds += times.user + times.system
         return float(seconds)

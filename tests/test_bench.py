@@ -183,7 +183,8 @@ def test_rates_are_those_after_the_warm_up(tmp_path: Path) -> None:
     assert timing.most_turns == 12
     assert timing.per_second == pytest.approx(1.0)
     assert timing.median_milliseconds == pytest.approx(700)
-    assert timing.slow_milliseconds == pytest.approx(900)
+    assert timing.p95_milliseconds == pytest.approx(900)
+    assert timing.p99_milliseconds == pytest.approx(900)
 
 
 def test_a_quick_run_reports_everything(tmp_path: Path) -> None:
@@ -435,7 +436,7 @@ def _batch(seconds: float, megabytes: float) -> Batch:
 
 
 def _round(alone: float, beside: float, running: float) -> Round:
-    before, during = (Timing(1, each, 1.0, 1.0, 1) for each in (alone, beside))
+    before, during = (Timing(1, each, 1.0, 1.0, 1.0, 1) for each in (alone, beside))
     return Round(number=1, alone=before, beside=during, creators=1, running=running)
 
 

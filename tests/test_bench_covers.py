@@ -153,4 +153,5 @@ def _results(plan: Plan, times: float, more: int) -> Results:
 
 
 def _run(task: Task, queue: Queue, per_second: float) -> Run:
-    return Run(task, queue.name, 1, Outcome(Timing(1, per_second, 1.0, 1.0, 1), Used(0, 0, 0, 1.0)))
+    timing = Timing(1, per_second, 1.0, 1.0, 1.0, 1)
+    return Run(task, queue.name, 1, Outcome(timing, Used(0, 0, 0, 1.0)))

@@ -10,16 +10,16 @@ class Plan:
     """Sizes and counts of a run."""
 
     little: int = 10_000  # entries of the little cache, all with meanings
-    large: int = 100_000  # entries with meanings in the large one
-    words: int = 1_000_000  # all its entries: the others are found by their words only
+    large: int = 1_000_000  # entries with meanings in the large one
+    words: int = 1_000_000  # all its entries: any others are found by their words only
     genres: int = 8
     topic: int = 10  # entries about the same thing that do not mean the same
     near: int = 300  # near-duplicates that are asked for, of each distance
     lookups: int = 100  # of each kind that are timed
-    build_memory: str = "1GB"
-    shared_buffers: str = "2GB"
-    max_wal_size: str = "4GB"
-    free_gigabytes: int = 15
+    build_memory: str = "3GB"  # the whole index of a million, so that it is built in memory
+    shared_buffers: str = "4GB"
+    max_wal_size: str = "8GB"
+    free_gigabytes: int = 25
 
     def shrunk(self) -> "Plan":
         """Everything small: it proves the machinery, and no figure."""

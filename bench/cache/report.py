@@ -10,7 +10,7 @@ from bench.cache.finding import KINDS, Recall
 from bench.cache.plan import Plan
 from bench.cache.world import World
 from bench.reading import Reading, Touched
-from bench.report import Report, readings_table, table
+from bench.report.single import Report, readings_table, table
 from bench.spread import Spread
 
 RECALL = 0.95

@@ -36,9 +36,9 @@ class Race:
             [each.outcome.timing.median_milliseconds for each in self._of(task, queue)]
         )
 
-    def slow_milliseconds(self, task: Task, queue: Queue) -> Spread:
+    def p99_milliseconds(self, task: Task, queue: Queue) -> Spread:
         """How long one in a hundred took, or longer."""
-        return Spread.of([each.outcome.timing.slow_milliseconds for each in self._of(task, queue)])
+        return Spread.of([each.outcome.timing.p99_milliseconds for each in self._of(task, queue)])
 
     def processor_milliseconds(self, task: Task, queue: Queue) -> Spread:
         """CPU time of the server for each; it swings less than the clock."""

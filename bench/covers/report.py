@@ -10,7 +10,7 @@ from bench.covers.looking import CLAIM, GROWN, LATE, SIZED
 from bench.covers.plan import Plan, Queue, Task
 from bench.covers.results import Results
 from bench.reading import Touched
-from bench.report import Report, quotient, spread_text, table
+from bench.report.single import Report, quotient, spread_text, table
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class CoversReport(Report):
                 f"{task}, {queue.name}",
                 spread_text(race.per_second(task, queue), "{:,.0f}"),
                 f"{race.median_milliseconds(task, queue).median:.2f}",
-                f"{race.slow_milliseconds(task, queue).median:.2f}",
+                f"{race.p99_milliseconds(task, queue).median:.2f}",
                 f"{race.processor_milliseconds(task, queue).median:.2f}",
                 f"{race.images_each(task, queue):.3f}",
             )

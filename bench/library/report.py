@@ -11,7 +11,7 @@ from bench.aims import Aim, at_most
 from bench.library.calls import STATEMENTS, Round, ratio
 from bench.library.plan import Plan
 from bench.library.world import READINGS, World
-from bench.report import Report, readings_table, spread_text, table
+from bench.report.single import Report, readings_table, spread_text, table
 from bench.spread import Spread
 
 SAME = 2.0  # deeper indexes are allowed for, reading more rows is not

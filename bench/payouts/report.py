@@ -10,7 +10,7 @@ from bench.payouts.batch import Batch
 from bench.payouts.plan import Plan
 from bench.payouts.results import Results
 from bench.payouts.world import READINGS, Past
-from bench.report import Report, readings_table, spread_text, table
+from bench.report.single import Report, readings_table, spread_text, table
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class PayoutsReport(Report):
             rows.add_row(
                 str(each.number),
                 f"{each.alone.per_second:,.0f}",
-                f"{each.alone.slow_milliseconds:.1f}",
+                f"{each.alone.p99_milliseconds:.1f}",
                 f"{each.beside.per_second:,.0f}",
-                f"{each.beside.slow_milliseconds:.1f}",
+                f"{each.beside.p99_milliseconds:.1f}",
                 f"{each.ratio:.2f}",
                 f"{each.creators:,}",
                 f"{each.running:.0%}",

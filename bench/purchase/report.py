@@ -12,7 +12,7 @@ from bench.purchase.growth import LARGE, LITTLE, Growth
 from bench.purchase.plan import Plan, Scenario, Variant
 from bench.purchase.reading import READINGS
 from bench.purchase.rounds import Results
-from bench.report import Report, quotient, readings_table, spread_text, table
+from bench.report.single import Report, quotient, readings_table, spread_text, table
 
 TITLES = {
     Variant.SEED: "(a) seed",
@@ -67,7 +67,7 @@ class PurchaseReport(Report):
     def _throughput(self) -> Table:
         rows = table(
             f"Purchases a second: median of {self.plan.rounds} rounds (least-greatest)",
-            ["", "clients", "a second", "median ms", "99 % ms", "full pages each"],
+            ["", "clients", "a second", "p50 ms", "p95 ms", "p99 ms", "full pages each"],
         )
         for scenario in Scenario:
             for clients in self.plan.clients:
@@ -78,7 +78,8 @@ class PurchaseReport(Report):
                         str(clients),
                         spread_text(self.results.per_second(name, clients), "{:,.0f}"),
                         f"{self.results.median_milliseconds(name, clients).median:.2f}",
-                        f"{self.results.slow_milliseconds(name, clients).median:.2f}",
+                        f"{self.results.p95_milliseconds(name, clients).median:.2f}",
+                        f"{self.results.p99_milliseconds(name, clients).median:.2f}",
                         f"{self.results.images_each(name, clients):.3f}",
                     )
                 rows.add_section()

@@ -51,10 +51,16 @@ class Results:
             [run.outcome.timing.median_milliseconds for run in self._of(contestant, clients)]
         )
 
-    def slow_milliseconds(self, contestant: str, clients: int) -> Spread:
+    def p95_milliseconds(self, contestant: str, clients: int) -> Spread:
+        """How long one in twenty took, or longer."""
+        return Spread.of(
+            [run.outcome.timing.p95_milliseconds for run in self._of(contestant, clients)]
+        )
+
+    def p99_milliseconds(self, contestant: str, clients: int) -> Spread:
         """How long one in a hundred took, or longer."""
         return Spread.of(
-            [run.outcome.timing.slow_milliseconds for run in self._of(contestant, clients)]
+            [run.outcome.timing.p99_milliseconds for run in self._of(contestant, clients)]
         )
 
     def images_each(self, contestant: str, clients: int) -> float:

@@ -1,0 +1,1 @@
+"""What a purchase costs over HTTP, beside a call that does nothing."""
