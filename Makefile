@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 TOOLS := $(VENV)/.installed
 NODE := node_modules/.installed
 
-.PHONY: help up test torture demo lint bench format requirements clean
+.PHONY: help up test torture interleavings demo lint audit bench format requirements clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -26,9 +26,12 @@ test: $(TOOLS) $(NODE) ## Every test, from nothing: Python on PostgreSQL 18, SQL
 		"make test: pg_prove is missing: apt-get install postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl" >&2; exit 1; }
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 	$(RUN) -m tests.tools.pgtap --postgres 18
-	$(RUN) -m tests.tools.pgtap --postgres 16
+	$(RUN) -m tests.tools.pgtap --postgres 16 --upgraded
 
-torture: $(TOOLS) ## Thousands of random stories of payments, payouts and covers; INTERLEAVINGS=5000, SEED=n repeats a run
+torture: $(TOOLS) $(NODE) ## Everything at once while its parts are killed, then every cent is checked; MINUTES=20, CLIENTS=32, SEED=n
+	$(RUN) -m tests.torture --minutes $(or $(MINUTES),20) --clients $(or $(CLIENTS),32) $(if $(SEED),--seed $(SEED))
+
+interleavings: $(TOOLS) ## Thousands of random stories of payments, payouts and covers; INTERLEAVINGS=5000, SEED=n repeats a run
 	INTERLEAVINGS=$(or $(INTERLEAVINGS),5000) $(RUN) -m pytest -q tests/test_property.py
 
 lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL functions
@@ -38,12 +41,20 @@ lint: $(TOOLS) ## Style, types and SQL, down to the coverage of the SQL function
 	$(RUN) -m tests.tools.lint_sql
 	$(RUN) -m tests.tools.coverage --check
 
-bench: $(TOOLS) ## What a purchase, a month of payouts, a long queue, a large library and cache cost, as ratios within a run
-	$(RUN) -m bench.purchase
+audit: $(TOOLS) $(NODE) ## Known holes in the packages, asked of PyPI and npm; what was not answered counts as not audited
+	@failed=0; \
+	$(VENV)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.txt || failed=1; \
+	npm audit || failed=1; \
+	exit $$failed
+
+bench: $(TOOLS) $(NODE) ## What purchases, HTTP, payouts, a long queue, a large library and cache cost; one report of all
+	$(RUN) -m bench.purchase --large
+	$(RUN) -m bench.rest
 	$(RUN) -m bench.payouts
 	$(RUN) -m bench.covers
 	$(RUN) -m bench.library
 	$(RUN) -m bench.cache
+	$(RUN) -m bench.report
 
 format: $(TOOLS) ## Put the Python in the house style
 	$(VENV)/bin/ruff check --fix-only .

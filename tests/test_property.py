@@ -1,6 +1,6 @@
 """Money in and out in random interleavings, against a model and against Stripe's own balance.
 
-`make torture` runs many more of them. INTERLEAVINGS says how many, SEED repeats a run.
+`make interleavings` runs many more of them. INTERLEAVINGS says how many, SEED repeats a run.
 """
 
 import logging
