@@ -18,7 +18,7 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
     from flask_cors import CORS
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from api import covers, downloads, health, stripe
+    from api import covers, downloads, health, metrics, stripe
     from api.config.keys import read_token_keys
     from api.db import register_database
     from api.errors import register_error_handlers
@@ -47,6 +47,7 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
             always_send=False,
         )
     register_request_log(app)
+    metrics.register(app, settings)
     register_headers(app)
     register_error_handlers(app)
     register_database(app, settings.database_url)

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 from pythonjsonlogger.json import JsonFormatter
 
 LOGGER = "api"  # of the whole package, Flask's own included
-HEALTH_CHECKS = ("/healthz", "/readyz")
+HEALTH_CHECKS = ("/healthz", "/readyz", "/metrics")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 SECRETS = re.compile(
@@ -67,7 +67,7 @@ def set_up_logging(stream: TextIO | None = None) -> None:
 def register_request_log(app: Flask) -> None:
     """One line for each request: what was asked for and how it went, nothing of what was sent.
 
-    Checks of health that find nothing wrong are not worth a line.
+    Checks of health that find nothing wrong are not worth a line, nor are looks at the figures.
     """
     logger = logging.getLogger(f"{LOGGER}.requests")
 

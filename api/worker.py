@@ -6,7 +6,7 @@ its transaction, so any number of workers may run: one does the task, the others
 What has to do with Stripe keeps timetables of its own, each in a thread with a connection of its
 own, so that a Stripe that is slow or away never delays the ledger. So do the mail of notices, the
 making of covers and of downloads, and so does the closing of a month, which takes as long as there
-are creators.
+are creators, and what reads the whole ledger.
 """
 
 import logging
@@ -58,6 +58,9 @@ TASKS = (
     Task("app.forget_rate_buckets", 3600),
 )
 
+# What reads much: each in a thread of its own.
+READING = (Task("app.note_figures", 300), Task("app.verify_when_due", 600))
+
 logger = logging.getLogger(__name__)
 
 
@@ -82,6 +85,7 @@ def run(  # noqa: PLR0913 - each of the last is a part that somebody may do with
 
     def timetables(stop: threading.Event) -> list[Sequence[Task]]:
         return [
+            *([task] for task in READING),
             *_payout_timetables(stop),
             *_stripe_timetables(stripe, stop),
             *_notice_timetables(smtp, stop),

@@ -2,9 +2,10 @@
 -- here fails, and so does a line without an object.
 begin;
 \ir helpers.psql
+\ir alone.psql
 \ir covers.psql
 \ir authorization.psql
-select plan(52);
+select plan(53);
 
 create function tests.outcome(source text)
 returns text
@@ -77,6 +78,7 @@ insert into expected values
 ('infinite_pages_cache', 'api.infinite_pages_cache', '-', '0', '0', '0', '1', '0', '1'),
 ('my_plan', 'api.my_plan()', '-', '401', '3', '3', '3', '3', '-'),
 ('my_cache_figures', 'api.my_cache_figures()', '-', '401', '1', '1', '1', '1', '-'),
+('operations_summary', 'api.operations_summary()', '-', '-', '-', '-', '-', '-', '1'),
 ('record_ai_usage', $$api.record_ai_usage(tests.user_id('creator'), 'other', 'm')$$, '-', '-', '-', '-', '-', '-', '1'),
 (
     'request_generation',
@@ -322,14 +324,14 @@ select set_eq(
         'app.portal_customer(boolean)',
         'app.checkout_result(text)', 'app.checkout_receipt(text)', 'app.connect_account(boolean)', 'app.payout_account_state(text)',
         'app.record_payout_account(jsonb,boolean,timestamp with time zone)', 'app.check_cover_upload(uuid)',
-        'app.add_uploaded_cover(uuid,jsonb,boolean)', 'app.take_download(text)'],
+        'app.add_uploaded_cover(uuid,jsonb,boolean)', 'app.take_download(text)', 'app.operations_summary()'],
     'the edge may call these');
 set local role edge;
 select throws_ok(statement, '42501', 'permission denied for ' || what, format('the edge is refused: %s', statement))
 from (values
     ('select * from app.payments', 'table payments'), ('update app.seller set name = ''me''', 'table seller'),
     ('select * from api.payments', 'schema api'), ('select ledger.verify()', 'schema ledger'),
-    ('select app.audit(''x'', ''x'')', 'function audit'), ('select app.claim_stripe_requests(1, false)', 'function claim_stripe_requests'),
+    ('select app.audit(''x'', ''x'')', 'function audit'), ('select app.run_verification()', 'function run_verification'), ('select app.claim_stripe_requests(1, false)', 'function claim_stripe_requests'),
     ('select app.replay_stripe_event(''x'')', 'function replay_stripe_event'),
     ('select app.apply_stripe_payment_intent(''{}'')', 'function apply_stripe_payment_intent'),
     ('select app.import_stripe_balance_transactions(''[]'')', 'function import_stripe_balance_transactions'),
@@ -421,6 +423,8 @@ insert into behind values
 ('app.receipt_serials', '-', '-', '-', '-', '-', '-'),
 ('app.operators', '-', '-', '-', '-', '-', '-'),
 ('app.rate_limits', '-', '-', '-', '-', '-', '-'),
+('app.verifications', '-', '-', '-', '-', '-', '-'),
+('app.noted_figures', '-', '-', '-', '-', '-', '-'),
 ('app.rate_buckets', '-', '-', '-', '-', '-', '-'),
 ('ledger.earning_totals', '-', '-', '-', '-', '-', '-'),
 ('ledger.recalls', '-', '-', '-', '-', '-', '-'),

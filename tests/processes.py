@@ -33,7 +33,8 @@ def clean_environment() -> dict[str, str]:
     """The environment without what a developer may have set for a stack of their own."""
     ours = {"DATABASE_URL", "STATE_DIR", "POSTGREST_PORT", "EDGE_PORT", "JWT_SECRET", "EDGE_URL"}
     ours |= {"CHECKOUT_RETURN_URLS", "TRUSTED_PROXIES", "SMTP_URL", "NOTICES_FROM"}
-    ours |= {"STABLE_DIFFUSION_WEBUI_URL", "COVER_STORE_URL"}
+    ours |= {"STABLE_DIFFUSION_WEBUI_URL", "COVER_STORE_URL", "METRICS_TOKEN"}
+    ours |= {"PROMETHEUS_MULTIPROC_DIR"}
     return {
         name: value
         for name, value in os.environ.items()

@@ -42,6 +42,10 @@ create function app.expire_exports() returns integer language sql
 as $$ insert into ledger.calls values ('expire_exports'); select 0 $$;
 create function app.forget_rate_buckets() returns integer language sql
 as $$ insert into ledger.calls values ('forget_rate_buckets'); select 0 $$;
+create function app.note_figures() returns void language sql
+as $$ insert into ledger.calls values ('note_figures') $$;
+create function app.verify_when_due() returns bigint language sql
+as $$ insert into ledger.calls values ('verify_when_due'); select 0::bigint $$;
 create function app.recover_cover() returns boolean language sql
 as $$ insert into ledger.calls values ('recover_cover'); select false $$;
 create function app.due_payout_month() returns date language sql
@@ -52,7 +56,7 @@ as $$ insert into ledger.calls values ('claim_export'); select null::uuid, '' wh
 
 ALL = ["ensure_partitions", "expire_lots", "fold", "seal", "promote_creators", "replay_parked"]
 ALL += ["replay_parked_subscription", "expire_exports", "forget_rate_buckets"]
-ALL += ["due_payout_month", "recover_cover", "claim_export"]
+ALL += ["note_figures", "verify_when_due", "due_payout_month", "recover_cover", "claim_export"]
 
 
 @pytest.fixture

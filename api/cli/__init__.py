@@ -6,6 +6,7 @@ from api.cli.covers import covers
 from api.cli.database import install_sql, migrate, psql, url
 from api.cli.group import ExpectedErrorsGroup
 from api.cli.ledger import grant, verify
+from api.cli.operations import status
 from api.cli.payouts import payouts
 from api.cli.people import token
 from api.cli.stack import demo, up, worker
@@ -24,6 +25,7 @@ def main() -> None:
       infinite-pages up                  everything on this machine, Ctrl-C stops it
       infinite-pages token reader        a JWT to call the API as the demo reader
       infinite-pages grant reader 20     give somebody credits
+      infinite-pages status              see how everything is
       infinite-pages verify              prove that the ledger balances
       infinite-pages reconcile           prove that it agrees with Stripe
       infinite-pages payouts list        see what creators are paid
@@ -47,7 +49,7 @@ def main() -> None:
     """
 
 
-COMMANDS = (up, migrate, token, url, psql, grant, verify, payouts, covers, stripe, reconcile)
+COMMANDS = (up, migrate, token, url, psql, grant, status, verify, payouts, covers, stripe)
 
-for command in (*COMMANDS, worker, demo, install_sql):
+for command in (*COMMANDS, reconcile, worker, demo, install_sql):
     main.add_command(command)

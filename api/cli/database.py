@@ -65,11 +65,16 @@ def psql(arguments: tuple[str, ...]) -> None:
       infinite-pages psql -c 'select * from ledger.verify()'
       infinite-pages psql -X -A -t -f report.sql
     """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
     from api.stack.binaries import bin_folder
 
-    target = owner_url(Settings.from_environment())
+    given = conninfo_to_dict(owner_url(Settings.from_environment()))
+    target = {name: str(value) for name, value in given.items() if name != "password"}
+    if given.get("password"):  # a command line can be read by everybody on the machine
+        os.environ["PGPASSWORD"] = str(given["password"])
     binary = str(bin_folder() / "psql")
-    os.execv(binary, [binary, f"--dbname={target}", *arguments])
+    os.execv(binary, [binary, f"--dbname={make_conninfo(**target)}", *arguments])
 
 
 @click.command("install-sql")

@@ -49,7 +49,8 @@ def grant(
 def verify() -> None:
     """Prove that the ledger balances.
 
-    Exit code 1 and a table of what was found if it does not.
+    Exit code 1 and a table of what was found if it does not. What was found is kept:
+    `infinite-pages status` and the edge's /metrics tell of the last run.
 
     \b
     Examples:
@@ -58,7 +59,7 @@ def verify() -> None:
     """
     with connect(Settings.from_environment()) as connection:
         violations = connection.execute(
-            "select check_name, subject, detail from ledger.verify()"
+            "select check_name, subject, detail from app.run_verification()"
         ).fetchall()
     if not violations:
         click.echo("balanced: 0 violations")

@@ -1,8 +1,10 @@
 """Settings of the edge."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from api.config.covers import read_store_url
 from api.config.reading import (
@@ -16,6 +18,8 @@ from api.config.reading import (
 from api.config.stripe import StripeSettings
 
 MOST_PROXIES = 5
+SHORTEST_METRICS_TOKEN = 16
+METRICS_TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class EdgeSettings:
     """What the edge needs to know. `database_url` logs in as role `edge`.
 
     `edge_url` is where browsers find it; `return_origins` are the other places to which a checkout
-    may send somebody back. Without `cover_store_url` it has no covers.
+    may send somebody back. Without `cover_store_url` it has no covers. Without `metrics_token` its
+    figures are for its own machine; in `metrics_folder` several processes count together.
     """
 
     database_url: str = field(repr=False)
@@ -33,6 +38,8 @@ class EdgeSettings:
     return_origins: tuple[str, ...] = ()
     trusted_proxies: int = 0
     cover_store_url: str | None = None
+    metrics_token: str | None = field(default=None, repr=False)
+    metrics_folder: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "EdgeSettings":
@@ -57,6 +64,8 @@ class EdgeSettings:
             return_origins=read_return_origins(environment, stripe),
             trusted_proxies=read_count(environment, "TRUSTED_PROXIES", MOST_PROXIES),
             cover_store_url=read_store_url(environment),
+            metrics_token=read_metrics_token(environment),
+            metrics_folder=read_metrics_folder(environment),
         )
 
     def __post_init__(self) -> None:
@@ -89,3 +98,29 @@ def check_origin(given: str, variable: str, stripe: StripeSettings | None) -> st
     if stripe is not None and stripe.livemode and parts.scheme != "https":
         raise SettingsError(f"{variable} holds {given!r}: with a live key it must begin with https")
     return origin_of(parts)
+
+
+def read_metrics_token(environment: Mapping[str, str]) -> str | None:
+    """METRICS_TOKEN, which can be sent in a header and is not guessed; None where it is not set."""
+    given = environment.get("METRICS_TOKEN")
+    if not given:
+        return None
+    if len(given) < SHORTEST_METRICS_TOKEN or not METRICS_TOKEN.fullmatch(given):
+        raise SettingsError(
+            f"METRICS_TOKEN must be at least {SHORTEST_METRICS_TOKEN} letters, digits or signs, "
+            "without blanks"
+        )
+    return given
+
+
+def read_metrics_folder(environment: Mapping[str, str]) -> Path | None:
+    """PROMETHEUS_MULTIPROC_DIR, made where it is not there; None where it is not set."""
+    given = environment.get("PROMETHEUS_MULTIPROC_DIR")
+    if not given:
+        return None
+    folder = Path(given)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"PROMETHEUS_MULTIPROC_DIR cannot be used: {error}") from None
+    return folder

@@ -12,7 +12,7 @@ from time import monotonic
 
 import psycopg
 
-from api.deploy import bundle, code, migrations
+from api.deploy import belongings, bundle, code, migrations
 from api.deploy.books import Books
 from api.deploy.errors import DeployError
 from api.deploy.session import Report, take_deploy_lock
@@ -41,6 +41,7 @@ def migrate(url: str, *, report: Report = _silent, project: Path = PROJECT) -> S
     state = migrations.read(project / "migrations")
     files = code.read_order(project / "sql")
     with _deploying(url, report) as books:
+        belongings.put_right(books.connection, report)
         applied = migrations.apply_pending(books, state, report)
         code.apply_code(books.connection, files, report)
     return Summary(tuple(applied), len(files), monotonic() - started)
