@@ -27,7 +27,7 @@ def create_app(settings: "EdgeSettings | None" = None) -> "Flask":
 
     settings = settings or _settings_or_exit()
     set_up_logging()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config["TOKEN_KEYS"] = read_token_keys(settings.jwt_secret)
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024  # a route that takes more says so
     if settings.trusted_proxies:

@@ -176,6 +176,13 @@ def test_no_search_is_a_server_error(shop: Shop, query: str) -> None:
     assert answer.status_code < 500, answer.text
 
 
+@pytest.mark.parametrize("filter_", ["query", "genre", "language", "tag"])
+def test_what_is_searched_for_has_an_end(shop: Shop, filter_: str) -> None:
+    answer = shop.anonymous().call("search_stories", {filter_: "x" * 501})
+    assert (answer.status_code, answer.json()["hint"]) == (400, "text_too_long")
+    assert shop.anonymous().call("search_stories", {filter_: "x" * 500}).json() == []
+
+
 # What there is, in OpenAPI
 
 

@@ -203,7 +203,6 @@ def routes_of(office: Office) -> list[tuple[str, str]]:
         return [
             (method, rule.rule)
             for rule in app.url_map.iter_rules()
-            if rule.endpoint != "static"
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         ]
     finally:

@@ -39,6 +39,8 @@ declare
 begin
     if length(search_stories.query) > 500 then
         perform app.fail(400, 'text_too_long', 'The query is too long.', 'At most 500 characters are searched.');
+    elsif greatest(length(search_stories.genre), length(search_stories.language), length(search_stories.tag)) > 500 then
+        perform app.fail(400, 'text_too_long', 'Genre, language or tag is too long.', 'None has more than 500 characters.');
     end if;
     begin
         v_query := websearch_to_tsquery('pg_catalog.english', search_stories.query);
