@@ -1,6 +1,7 @@
 -- base: who is calling, profiles, rate limits, the audit log and the policy numbers.
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(119);
 
 -- Claims --------------------------------------------------------------------------------------

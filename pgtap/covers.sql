@@ -1,6 +1,7 @@
 -- covers: authors ask for one in five styles, for credits that are set aside (IP12).
 begin;
 \ir helpers.psql
+\ir alone.psql
 \ir covers.psql
 select plan(182);
 

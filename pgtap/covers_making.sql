@@ -1,6 +1,7 @@
 -- covers: from the claim to the end, once, whoever dies, comes late or cancels meanwhile (IP12).
 begin;
 \ir helpers.psql
+\ir alone.psql
 \ir covers.psql
 select plan(159);
 

@@ -1,6 +1,7 @@
 -- credits: packages, balance, statement, and what operators give (IP2, K4).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(85);
 
 select create_person('reader'), create_person('stranger'), create_person('creator');

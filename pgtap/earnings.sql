@@ -1,6 +1,7 @@
 -- earnings: what creators have, what waits, what can be paid (IP6), and the profile that shows it.
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(64);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'calendar', 'reader', 'stranger', 'operator']) as p;

@@ -1,6 +1,7 @@
 -- ledger: months begin at midnight in the business time zone, whoever asks or folds (case 8).
 begin;
 \ir helpers.psql
+\ir alone.psql
 \ir earning_totals.psql
 select plan(21);
 

@@ -1,6 +1,7 @@
 -- ledger: what every creator earned by month: the sums of the movements, however old the fold (case 9).
 begin;
 \ir helpers.psql
+\ir alone.psql
 \ir earning_totals.psql
 select plan(87);
 

@@ -1,6 +1,7 @@
 -- ledger: folded totals, balances in the past, restores and partitions (K2, K3).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(61);
 
 select create_person('reader'), create_person('creator');

@@ -1,6 +1,7 @@
 -- ledger: what the tables refuse, whoever asks, and what a movement must look like (K1, K2, K3).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(81);
 
 select create_person('reader'), create_person('creator');

@@ -1,6 +1,7 @@
 -- ledger: lots, what credits were paid for and when they lapse (K5).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(31);
 
 select create_person('reader'), create_person('saver'), create_person('creator');

@@ -1,6 +1,7 @@
 -- ledger: taking back what a payment bought, unspent credits first, then the sales (K6, cases 4 to 6).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(74);
 
 select create_person('reader'), create_person('first'), create_person('second');

@@ -1,6 +1,7 @@
 -- ledger: credits that are set aside, and captured or given back once (K3, K5, K6).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(72);
 
 select create_person('author'), create_person('stranger');

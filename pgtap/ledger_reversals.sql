@@ -1,6 +1,7 @@
 -- ledger: what a sale earns, how it is split, and taking it back (K6, K7).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(52);
 
 select create_person('reader'), create_person('first'), create_person('second'), create_person('third');

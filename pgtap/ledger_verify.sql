@@ -1,6 +1,7 @@
 -- ledger: verify names every kind of violation, seals notice every change (K8, K9).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(63);
 
 select create_person('reader'), create_person('creator'), create_person('partner');

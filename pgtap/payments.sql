@@ -1,6 +1,7 @@
 -- payments: money for credits, from the first request to the credits, in whatever order the news come (IP3, K6).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(80);
 
 select count(tests.create_person(p)) from unnest(array['reader', 'friend', 'crowd', 'operator']) as p;

@@ -1,6 +1,7 @@
 -- payments: disputes that open, are won and are lost, in every order, and everything at random (K6, cases 5 and 6).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(73);
 
 select count(tests.create_person(p))

@@ -1,6 +1,7 @@
 -- payments: money that goes back, in parts that add up exactly, and refunds that fail (K6, cases 4 and 5).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(93);
 
 select count(tests.create_person(p)) from unnest(array['reader', 'friend', 'saver', 'creator', 'cowriter', 'operator']) as p;

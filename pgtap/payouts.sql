@@ -1,6 +1,7 @@
 -- payouts: creators ask for what is available, to the cent, and take it back while nobody sent it (IP6, IP7).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(112);
 
 select count(create_person(p)) from unnest(array['reader', 'poor', 'unknown', 'operator']) as p;

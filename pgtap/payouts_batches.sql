@@ -1,6 +1,7 @@
 -- payouts: the month's end, in one go or in steps: everybody is paid once or told why not (IP7, FT5, cases 5, 7 and 8).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(110);
 
 select count(create_person(p)) from unnest(array['nobody', 'operator']) as p;

@@ -84,7 +84,7 @@ select is((select count(*)::integer from api.creators as c where c.id = user_id(
 select is_empty(format('select places_with(%L)', what), 'nowhere: ' || what)
 from unnest(array[
     'ann@example.com', 'Ann Example', 'Lisbon', 'ann.jpg', 'It made me cry', 'secret draft', 'Not for anybody yet', 'Never shown',
-    'my own face', 'my house', 'grandmother', '4242', 'first_name', 'All about Unsold', 'All about Returned']) as what;
+    'my own face', 'my house', 'grandmother', '"last4": "4242"', 'first_name', 'All about Unsold', 'All about Returned']) as what;
 select is(
     array(select places_with('bob@example.com')), array['app.stripe_events'], 'what Stripe said of others is as it was');
 select is_empty(format('select * from %s as t where t.%I = tests.user_id(''ann'')', what, owner), 'no rows are left in ' || what)

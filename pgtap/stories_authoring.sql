@@ -1,6 +1,7 @@
 -- stories: authors write, price and publish their own, and nobody else's (IP4, IP14).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(106);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'third', 'late', 'stranger']) as p;

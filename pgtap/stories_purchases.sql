@@ -1,6 +1,7 @@
 -- stories: what a purchase costs, what it unlocks and what it pays its authors (IP4, IP5, K7).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(109);
 
 select count(tests.create_person(p))

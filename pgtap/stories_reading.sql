@@ -1,6 +1,7 @@
 -- stories: who can read what, and find what (IP4).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(83);
 
 select count(tests.create_person(p))

@@ -1,6 +1,7 @@
 -- stories: purchases that are taken back, whole or in part (K6).
 begin;
 \ir helpers.psql
+\ir alone.psql
 select plan(53);
 
 select count(tests.create_person(p)) from unnest(array['creator', 'cowriter', 'reader', 'neighbour', 'operator']) as p;

@@ -1,6 +1,7 @@
 -- subscriptions: the credits that invoices bring, when they lapse, and what takes them back.
 begin;
 \ir helpers.psql
+\ir alone.psql
 \ir subscriptions.psql
 select plan(64);
 

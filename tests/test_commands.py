@@ -13,6 +13,7 @@ import pytest
 from api.cli import main
 from api.cli.stripe import stripe
 from api.deploy.code import SCHEDULE
+from api.stack.ports import free_port
 from api.stack.supervisor import Stack
 from tests.conftest import NewDatabase
 from tests.processes import run_command
@@ -188,6 +189,17 @@ def test_a_stripe_that_is_away_is_one_line(migrated_database: NewDatabase) -> No
         assert refused.returncode == 1
         assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
         assert "Stripe" in refused.stderr
+
+
+def test_a_sandbox_that_listens_elsewhere_is_asked_for(stack: Stack) -> None:
+    port = str(free_port())
+    environment = {"STATE_DIR": str(stack.folder), "STRIPE_SANDBOX_PORT": port}
+    for arguments in (("reconcile",), ("stripe", "backfill")):
+        refused = run_command(*arguments, environment=environment)
+        assert refused.returncode == 1
+        assert len(refused.stderr.strip().splitlines()) == 1, refused.stderr
+        assert f"sandbox does not answer at http://127.0.0.1:{port}" in refused.stderr
+        assert "set STRIPE_SANDBOX_PORT here as it is set there" in refused.stderr
 
 
 def test_an_unknown_event_is_not_replayed(stack: Stack) -> None:

@@ -1,12 +1,12 @@
 """A dump restored into another cluster, whose transaction numbers start lower.
 
 Folds and seals count by transaction number, so this is where they could go wrong unseen.
+Here is also what the pages say that a DBA reads then.
 """
 
+import re
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,21 +14,18 @@ import pytest
 
 from api import deploy
 from api.config import DATABASE_NAME
+from api.deploy import PROJECT
+from api.stack.binaries import bin_folder
 from api.stack.postgres import EmbeddedPostgres
 from tests.market import EARNED, PRICE, Market, open_market, publish_story, value
+from tests.processes import clean_environment
+from tests.restores import copy, new_cluster
+from tests.test_docs import headings, without_examples
 
+NewDatabase = Callable[[], str]
+PAGES = [PROJECT / "docs" / "operations" / f"{name}.md" for name in ("restore", "upgrade")]
+SECTIONS = ["When", "What it means", "First look", "What to do", "Over when"]
 HEAD_START = 30_000  # transaction numbers that the old cluster is ahead of a new one
-
-
-@contextmanager
-def new_cluster() -> Iterator[EmbeddedPostgres]:
-    with tempfile.TemporaryDirectory(prefix="infinite-pages-restore-") as folder:
-        server = EmbeddedPostgres(Path(folder) / "postgres")
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 @pytest.fixture
@@ -51,24 +48,6 @@ def use_up_transactions(server: EmbeddedPostgres, number: int) -> None:
 def next_transaction(server: EmbeddedPostgres) -> int:
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         return int(value(connection, "select pg_current_xact_id()::text::bigint"))
-
-
-def copy(source: EmbeddedPostgres, target: EmbeddedPostgres) -> None:
-    """Dump and restore as an administrator does: the roles first, then the database."""
-    roles = run(source, "pg_dumpall", "--roles-only", "--dbname", source.url("postgres"))
-    # The new cluster has its first superuser already.
-    roles = roles.replace(b"CREATE ROLE postgres;\n", b"")
-    run(target, "psql", "--set", "ON_ERROR_STOP=1", "--dbname", target.url("postgres"), given=roles)
-    dump = run(source, "pg_dump", "--format", "custom", "--dbname", source.url())
-    target.create_database(DATABASE_NAME)
-    run(target, "pg_restore", "--exit-on-error", "--dbname", target.url(), given=dump)
-
-
-def run(server: EmbeddedPostgres, program: str, *options: str, given: bytes = b"") -> bytes:
-    command = [str(server.bin_folder / program), *options]
-    done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def sell(market: Market, number: int) -> None:
@@ -160,3 +139,39 @@ def test_sales_before_the_restore_was_noticed_are_counted(old_cluster: EmbeddedP
             restored.fold()
             assert restored.earned() == 6 * EARNED
             assert restored.seal() == restored.movements()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_is_whole_and_its_links_lead_somewhere(page: Path) -> None:
+    assert re.findall("^## (.+)$", page.read_text(), re.MULTILINE) == SECTIONS
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_examples(page)):
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in headings(linked), target
+
+
+def test_the_commands_of_the_pages_run(migrated_database: NewDatabase) -> None:
+    """On a database on which all is well: they find nothing to do, and do no harm."""
+    url = migrated_database()
+    lines = {
+        line.strip()
+        for page in PAGES
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+        for line in block.splitlines()
+        if line.strip()
+    }
+    assert any("greatest(attempts, 1)" in line for line in lines)
+    psql = f"{bin_folder() / 'psql'} --dbname='{url}' -v ON_ERROR_STOP=1"
+    script = "\n".join(sorted(lines)).replace(".venv/bin/infinite-pages psql", psql)
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=PROJECT,
+        env=clean_environment() | {"DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    with psycopg.connect(url) as owner:
+        assert owner.execute("select * from ledger.verify()").fetchall() == []

@@ -148,14 +148,15 @@ def own_till(server: EmbeddedPostgres, name: str, template: str) -> Iterator[Own
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         names = (sql.Identifier(name), sql.Identifier(template))
         connection.execute(sql.SQL("create database {} template {}").format(*names))
-        with _till(server.url(name)) as till:
+        with till_in(server.url(name)) as till:
             yield till
             till.settle()
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @contextmanager
-def _till(database_url: str) -> Iterator[OwnTill]:
+def till_in(database_url: str) -> Iterator[OwnTill]:
+    """A till in a database that is there; what is right at the end is for the test to say."""
     port = free_port()
     edge_url = f"http://127.0.0.1:{port}"
     with (

@@ -9,6 +9,7 @@ import psycopg
 from api import config
 from api.config import Settings, SettingsError, StripeSettings
 from api.stack.errors import StackError
+from api.stack.ports import answers_ok
 
 
 def owner_url(settings: Settings) -> str:
@@ -53,4 +54,10 @@ def stripe_settings(settings: Settings) -> StripeSettings:
         raise SettingsError(
             f"no Stripe: {settings.state_folder} has no sandbox, and STRIPE_SECRET_KEY is not set"
         )
-    return settings.stripe
+    account = settings.stripe
+    if settings.uses_sandbox and not answers_ok(f"{account.api_base}/"):
+        raise StackError(
+            f"Stripe's sandbox does not answer at {account.api_base}: start `infinite-pages up`, "
+            "or set STRIPE_SANDBOX_PORT here as it is set there"
+        )
+    return account

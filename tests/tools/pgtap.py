@@ -12,7 +12,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.tools.debian_postgres import EXTENSION_FOLDER, require_packages
+from tests.tools.old_databases import dump_path
 from tests.tools.throwaway import PROJECT, Server, deploy, throwaway_server
+from tests.upgrades import catalog, differences, upgraded_database
 
 SUITE = PROJECT / "pgtap"
 PGTAP_SQL = EXTENSION_FOLDER / "pgtap--1.2.0.sql"
@@ -53,6 +55,20 @@ def require_pgtap() -> None:
     )
 
 
+def _upgraded(server: Server, version: int, fresh: str) -> str:
+    """An upgraded database that is made of exactly what a fresh one is made of; its URL.
+
+    So whatever holds in it holds in a fresh one, and need not be tried there again.
+    """
+    if not dump_path("first", version).exists():
+        raise click.ClickException(f"there is no database of the first version for {version}")
+    url = upgraded_database(server, version, "first", "upgraded")
+    found = differences(catalog(url), catalog(fresh))
+    if found:
+        raise click.ClickException(f"the upgraded database is not like a fresh one: {found}")
+    return url
+
+
 def _install_pgtap(url: str) -> None:
     """Load pgTAP into a schema of its own, where every role can use it.
 
@@ -88,21 +104,29 @@ def _environment(url: str) -> dict[str, str]:
     show_default=True,
     help="The version of PostgreSQL to run on.",
 )
+@click.option(
+    "--upgraded",
+    is_flag=True,
+    help="On a database of the first version that was brought to this one, with all its data.",
+)
 @click.option("--verbose", is_flag=True, help="Print every assertion, not only those that fail.")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def main(version: str, verbose: bool, files: tuple[Path, ...]) -> None:
+def main(version: str, upgraded: bool, verbose: bool, files: tuple[Path, ...]) -> None:
     """Run pgTAP FILES (all of pgtap/ when none is named) on a throwaway server.
 
     \b
     Examples:
       python -m tests.tools.pgtap
-      python -m tests.tools.pgtap --postgres 16
+      python -m tests.tools.pgtap --postgres 16 --upgraded
       python -m tests.tools.pgtap --verbose pgtap/ledger_lots.sql
     """
     require_pgtap()
     with throwaway_server(int(version)) as server:
-        click.echo(f"pgTAP on PostgreSQL {version}")
-        exit_code = run_suite(server, deploy(server), files, verbose=verbose)
+        url = deploy(server)
+        if upgraded:
+            url = _upgraded(server, int(version), fresh=url)
+        click.echo(f"pgTAP on PostgreSQL {version}{', upgraded' if upgraded else ''}")
+        exit_code = run_suite(server, url, files, verbose=verbose)
     sys.exit(exit_code)
 
 
