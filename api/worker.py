@@ -163,7 +163,10 @@ def _run_once(url: str, tasks: Sequence[Task], report: Report) -> None:
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             for task in tasks:
-                _run_task(connection, task, report)
+                try:
+                    _run_task(connection, task, report)
+                except (psycopg.Error, WorkerError) as error:
+                    raise WorkerError(f"{task.name} failed: {_one_line(error)}") from error
     except psycopg.Error as error:
         raise WorkerError(_one_line(error)) from error
 

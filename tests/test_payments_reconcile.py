@@ -173,7 +173,9 @@ def test_an_event_that_failed_is_replayed(till: OwnTill) -> None:
     assert event["id"] in listed
     assert "broken" in listed
     again = command(till, "stripe", "replay", event["id"])
-    assert (again.returncode, again.stdout) == (1, f"{event['id']}: failed\n")
+    assert again.returncode == 1
+    assert again.stdout.startswith(f"{event['id']}: failed: new row"), again.stdout
+    assert "broken" in again.stdout
     assert payment.buyer.balance == 0
     assert till.violations() == []
     till.owner.execute("alter table app.payments drop constraint broken")

@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from api.cli.show import print_table
 from api.cli.target import connect
 from api.config import Settings
 from api.tokens import find_person
@@ -64,8 +63,6 @@ def verify() -> None:
     if not violations:
         click.echo("balanced: 0 violations")
         return
-    table = Table("check", "subject", "detail", title=f"{len(violations)} violations")
-    for violation in violations:
-        table.add_row(*(str(value) for value in violation))
-    Console(highlight=False, markup=False).print(table)
+    print_table(("check", "subject", "detail"), violations)
+    click.echo(f"not balanced, {len(violations)} found: see docs/operations/verify-not-empty.md")
     raise SystemExit(1)

@@ -81,12 +81,17 @@ def replay(event_ids: tuple[str, ...]) -> None:
     for event_id in event_ids:
         try:
             with connect(settings) as connection:
+                connection.execute("select app.replay_stripe_event(%s)", (event_id,))
                 row = connection.execute(
-                    "select app.replay_stripe_event(%s)", (event_id,)
+                    "select state, error from app.stripe_events where id = %s", (event_id,)
                 ).fetchone()
-            state = None if row is None else row[0]
-            click.echo(f"{event_id}: {state}")
-            all_right = all_right and state != "failed"
+            assert row is not None
+            state, error_message = row
+            failed = state == "failed"
+            click.echo(
+                f"{event_id}: {state}: {error_message}" if failed else f"{event_id}: {state}"
+            )
+            all_right = all_right and not failed
         except psycopg.OperationalError:
             raise
         except psycopg.Error as error:
