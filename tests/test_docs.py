@@ -13,7 +13,10 @@ from api.cli import main
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
 SQL = PROJECT / "sql"
-PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    *(PROJECT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
 MODULES = sorted(path.parent.name for path in SQL.glob("*/api.sql"))
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

@@ -92,7 +92,7 @@ def install_sql(output: Path | None) -> None:
     \b
     Examples:
       infinite-pages install-sql --output install.sql
-      psql -v ON_ERROR_STOP=1 -f install.sql "$DATABASE_URL"
+      psql -q -v ON_ERROR_STOP=1 -f install.sql "$DATABASE_URL"
     """
     from api import deploy
 

@@ -15,7 +15,7 @@ import psycopg
 from api.deploy import belongings, bundle, code, migrations
 from api.deploy.books import Books
 from api.deploy.errors import DeployError
-from api.deploy.session import Report, take_deploy_lock
+from api.deploy.session import Report, said_by, take_deploy_lock
 
 __all__ = ["DeployError", "Summary", "build_install_sql", "migrate", "rollback"]
 
@@ -80,7 +80,7 @@ def _deploying(url: str, report: Report) -> Iterator[Books]:
             books.open()
             yield books
         except psycopg.Error as error:
-            raise DeployError(f"The database refused the deploy: {_first_line(error)}.") from error
+            raise DeployError(f"The database refused the deploy: {said_by(error)}") from error
 
 
 def _first_line(error: psycopg.Error) -> str:

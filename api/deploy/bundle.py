@@ -12,7 +12,7 @@ from api.deploy.session import FRESH_SESSION
 _HEADER = """\
 -- Infinite Pages, whole, for a database that does not have it yet:
 --
---     psql -v ON_ERROR_STOP=1 -f install.sql "$DATABASE_URL"
+--     psql -q -v ON_ERROR_STOP=1 -f install.sql "$DATABASE_URL"
 --
 -- Written by `infinite-pages install-sql`. It also records what it applied, so that later
 -- versions come with `infinite-pages migrate`.

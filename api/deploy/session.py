@@ -19,6 +19,10 @@ FRESH_SESSION = "reset role; reset all;"
 LOCK_TIMEOUT = "5s"
 LOCK_ATTEMPTS = 5
 
+# What to do about it is not for the server to say.
+_RIGHTS = (
+    "What the login of a deploy may need is in docs/deploying.md, under 'With your own server'"
+)
 _LOCK = "hashtextextended('infinite pages: deploy', 0)"
 _TRANSACTION_WORDS = {"begin", "start", "commit", "end", "rollback", "abort"}
 
@@ -90,9 +94,17 @@ def run_file(
 def _refused(path: Path, statement: Statement, error: psycopg.Error) -> FileError:
     said = error.diag
     position = int(said.statement_position) if said.statement_position else None
-    reason = said.message_primary or str(error).strip()
+    busy = isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected)
+    return FileError(path, statement.line_at(position), said_by(error), busy=busy)
+
+
+def said_by(error: psycopg.Error) -> str:
+    """What the server said, in one line; and where to look if the login may not do it."""
+    said = error.diag
+    reason = (said.message_primary or str(error).strip().partition("\n")[0]).rstrip(".")
     for label, more in (("", said.message_detail), ("Hint: ", said.message_hint)):
         if more:
             reason += f". {label}{more.rstrip('.')}"
-    busy = isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected)
-    return FileError(path, statement.line_at(position), reason + ".", busy=busy)
+    if isinstance(error, errors.InsufficientPrivilege):
+        reason += f". {_RIGHTS}"
+    return reason + "."
