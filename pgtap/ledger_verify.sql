@@ -88,17 +88,17 @@ from (values
         $$ delete from ledger.draws $$,
         array[
             'lot_draws reader lot #: 10 of 100 credits gone, draws say 0',
-            'transaction_credits reader transaction #: 10 credits out and 0 in, draws  and lots ']),
+            'transaction_credits reader transaction #: 10 credits out and 0 in, draws 0 and lots 0']),
     ('a draw of another transaction',
         $$ update ledger.draws set transaction_id = app.new_id() $$,
         array[
-            'transaction_credits reader transaction #:  credits out and  in, draws 10 and lots ',
-            'transaction_credits reader transaction #: 10 credits out and 0 in, draws  and lots ']),
+            'transaction_credits reader transaction #: 0 credits out and 0 in, draws 10 and lots 0',
+            'transaction_credits reader transaction #: 10 credits out and 0 in, draws 0 and lots 0']),
     ('a lot from nowhere',
         $$ insert into ledger.lots (book_id, transaction_id, credits, remaining, paid_microdollars, source)
         values (tests.user_id('reader'), app.new_id(), 7, 7, 0, 'grant') $$,
         array[
-            'transaction_credits reader transaction #:  credits out and  in, draws  and lots 7',
+            'transaction_credits reader transaction #: 0 credits out and 0 in, draws 0 and lots 7',
             'wallet_lots reader: wallet 94, lots 101']),
     ('an earning that is too large',
         $$ update ledger.transfers set amount = amount + 100 where kind = 'earning' and amount > 200000 $$,
@@ -137,7 +137,7 @@ from (values
         array[
             'balance_after reader: the statement goes on from 100 and never came there',
             'guarded_balance reader wallet: the account says 94, its movements -6',
-            'transaction_credits reader transaction #:  credits out and  in, draws  and lots 100']),
+            'transaction_credits reader transaction #: 0 credits out and 0 in, draws 0 and lots 100']),
     ('a movement outside of all months',
         $$ update ledger.transfers set id = '00000000-0000-7000-8000-000000000000' where kind = 'purchase' $$,
         array[

@@ -94,7 +94,9 @@ set search_path = ''
 begin atomic
     -- Out of a wallet: the draws; into a wallet: the lots.
     select 'transaction_credits', format('%s transaction %s', book_id, transaction_id),
-        format('%s credits out and %s in, draws %s and lots %s', t.spent, t.received, d.credits, l.credits)
+        format(
+            '%s credits out and %s in, draws %s and lots %s',
+            coalesce(t.spent, 0), coalesce(t.received, 0), coalesce(d.credits, 0), coalesce(l.credits, 0))
     from (
         select t.book_id, t.transaction_id,
             coalesce(sum(t.amount) filter (where t.debit_kind = 'wallet'), 0) as spent,
