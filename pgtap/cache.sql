@@ -1,4 +1,5 @@
 -- cache: what was generated before is found again, by its words or by its meaning (IP11).
+-- Needs pgvector.
 begin;
 \ir helpers.psql
 \ir covers.psql

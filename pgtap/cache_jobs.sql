@@ -1,4 +1,5 @@
 -- cache: generation jobs are priced once, paid once and rewarded once (IP11).
+-- Needs pgvector.
 begin;
 \ir helpers.psql
 \ir covers.psql

@@ -24,8 +24,13 @@ PGTAP_SQL = EXTENSION_FOLDER / "pgtap--1.2.0.sql"
 SEARCH_PATH = "tests,tap,public"
 
 
-def run_suite(server: Server, url: str, files: Sequence[Path], *, verbose: bool) -> int:
-    """Run pgTAP files against a deployed database and return pg_prove's exit code."""
+def run_suite(
+    server: Server, url: str, files: Sequence[Path], *, verbose: bool, output: int | None = None
+) -> int:
+    """Run pgTAP files against a deployed database and return pg_prove's exit code.
+
+    What it prints goes to `output`, as subprocess names it: to where we print unless told.
+    """
     files = files or sorted(SUITE.glob("*.sql"))
     if not files:
         raise click.ClickException("there are no pgTAP files in pgtap/: add one or name one")
@@ -41,6 +46,8 @@ def run_suite(server: Server, url: str, files: Sequence[Path], *, verbose: bool)
         ],
         cwd=PROJECT,
         env=_environment(url),
+        stdout=output,
+        stderr=output,
         check=False,
     ).returncode
 
@@ -75,6 +82,8 @@ def _install_pgtap(url: str) -> None:
     The plain file works on all versions; the extension would exist on Debian's server alone.
     """
     with psycopg.connect(url) as connection:
+        if connection.execute("select oid from pg_namespace where nspname = 'tap'").fetchone():
+            return
         connection.execute("create schema tap")
         connection.execute("set local search_path = tap")
         connection.execute(PGTAP_SQL.read_bytes())
