@@ -246,7 +246,7 @@ def test_a_setting_that_is_wrong_is_named_and_not_shown(changed: dict[str, str])
 def test_psql_is_not_given_the_password_where_all_can_see_it(house: House) -> None:
     """A command line can be read by everybody on the machine; the environment cannot."""
     ran = run_command(
-        "psql", "-X", "-A", "-t", "-c", r"\! ps -o args= -p $PPID",
+        "psql", "-X", "-A", "-t", "-c", r"\! ps -ww -o args= -p $PPID",
         environment={"DATABASE_URL": house.environment["DATABASE_URL"]},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr

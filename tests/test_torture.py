@@ -11,7 +11,7 @@ from tests.torture.journal import PURCHASE, Outcome
 from tests.torture.plan import Plan, new_seed
 from tests.torture.run import torture
 
-SECONDS = 100.0
+SECONDS = 60.0
 # A run in which nobody got anything done, or nothing was killed, would prove nothing.
 LEAST_BOUGHT = 20
 LEAST_KILLS = 2
