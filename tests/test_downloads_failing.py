@@ -14,7 +14,14 @@ from api.downloads import making, tasks
 from api.downloads.making import MadeFile
 from api.downloads.manuscript import Manuscript
 from api.stack.postgres import EmbeddedPostgres
-from tests.downloads import PRICE, WAIT_SECONDS, Desk, open_desk, publish
+from tests.downloads import (
+    PRICE,
+    WAIT_SECONDS,
+    Desk,
+    leave_nothing_waiting,
+    open_desk,
+    publish,
+)
 from tests.market import answers, in_parallel
 from tests.shop import refusal
 
@@ -39,12 +46,7 @@ def opened(
 def desk(opened: Desk) -> Iterator[Desk]:
     """The desk with nothing waiting; at the end the ledger must still be right."""
     yield opened
-    opened.owner.execute("update app.exports set attempts = 5 where state = 'pending'")
-    opened.owner.execute(
-        "select app.fail_export(id, 'the test is over', true) from app.exports"
-        " where state = 'pending'"
-    )
-    assert opened.market.violations() == []
+    leave_nothing_waiting(opened)
 
 
 def test_a_failure_gives_back_the_credits_and_the_use(

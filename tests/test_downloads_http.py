@@ -21,6 +21,7 @@ from tests.downloads import (
     PRICE,
     WAIT_SECONDS,
     Desk,
+    leave_nothing_waiting,
     open_desk,
     publish,
     subscribe,
@@ -49,12 +50,7 @@ def opened(
 def desk(opened: Desk) -> Iterator[Desk]:
     """The desk with nothing waiting; at the end the ledger must still be right."""
     yield opened
-    opened.owner.execute("update app.exports set attempts = 5 where state = 'pending'")
-    opened.owner.execute(
-        "select app.fail_export(id, 'the test is over', true) from app.exports"
-        " where state = 'pending'"
-    )
-    assert opened.market.violations() == []
+    leave_nothing_waiting(opened)
 
 
 def hint(answer: httpx.Response, status: int) -> str:

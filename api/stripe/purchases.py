@@ -6,7 +6,6 @@ with the same Idempotency-Key.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +17,7 @@ from api.bodies import idempotency_key, read_body
 from api.db import database
 from api.limits import count_payment_call
 from api.logs import say
-from api.stripe import outbox
-from api.stripe.client import raw
+from api.stripe.asking import object_at_stripe
 from api.stripe.customers import customer_of
 from api.stripe.return_urls import check_return_url
 from api.stripe.shop import shop
@@ -63,7 +61,7 @@ def purchase() -> tuple[Response, int]:
     count_payment_call(caller)
     body = read_body(["package_id"])
     payment = _start(caller, body.uuid("package_id"), "intent")
-    intent = _at_stripe(caller, payment)
+    intent = object_at_stripe(caller, payment.request_id)
     return payment.answer(
         client_secret=intent["client_secret"], publishable_key=shop().settings.publishable_key
     )
@@ -90,7 +88,7 @@ def checkout() -> tuple[Response, int]:
         check_return_url(success_url, shop().return_origins),
         check_return_url(cancel_url, shop().return_origins),
     )
-    session = _at_stripe(caller, payment)
+    session = object_at_stripe(caller, payment.request_id)
     return payment.answer(url=session["url"], publishable_key=shop().settings.publishable_key)
 
 
@@ -122,16 +120,3 @@ def _start(
         )
     assert payment is not None
     return payment
-
-
-def _at_stripe(caller: Caller, payment: StartedPayment) -> dict[str, Any]:
-    """The intent or session of the payment: made now, or read again."""
-    with shop().calling() as client:
-        sent = outbox.send(
-            partial(database().connection, caller.claims), client, payment.request_id
-        )
-        if sent.object is not None:
-            return sent.object
-        if sent.stripe_id.startswith("cs_"):
-            return raw(client.v1.checkout.sessions.retrieve(sent.stripe_id))
-        return raw(client.v1.payment_intents.retrieve(sent.stripe_id))

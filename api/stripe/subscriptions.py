@@ -6,7 +6,6 @@ to the portal is nothing that lasts: each call makes a new one.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from api.bodies import idempotency_key, read_body
 from api.db import database
 from api.limits import count_payment_call
 from api.logs import say
-from api.stripe import outbox
+from api.stripe.asking import object_at_stripe
 from api.stripe.client import raw
 from api.stripe.customers import customer_of
 from api.stripe.return_urls import check_return_url
@@ -62,7 +61,7 @@ def checkout() -> tuple[Response, int]:
         check_return_url(success_url, shop().return_origins),
         check_return_url(cancel_url, shop().return_origins),
     )
-    session = _at_stripe(caller, started)
+    session = object_at_stripe(caller, started.request_id)
     say(subscription_checkout_id=str(started.checkout_id))
     return jsonify(
         checkout_id=started.checkout_id,
@@ -115,17 +114,6 @@ def _start(caller: Caller, plan: str, success_url: str, cancel_url: str) -> Star
         )
     assert started is not None
     return started
-
-
-def _at_stripe(caller: Caller, started: StartedSubscription) -> dict[str, Any]:
-    """The session of the checkout: made now, or read again."""
-    with shop().calling() as client:
-        sent = outbox.send(
-            partial(database().connection, caller.claims), client, started.request_id
-        )
-        if sent.object is not None:
-            return sent.object
-        return raw(client.v1.checkout.sessions.retrieve(sent.stripe_id))
 
 
 def _portal_customer(caller: Caller) -> str:
